@@ -1,0 +1,50 @@
+/**
+ * What a dialect is: one client API, translated to and from Converse and to nothing else.
+ *
+ * A dialect is pure: bytes and plain values in, plain values out. It does no I/O, knows no model's quirks and no other
+ * dialect; keys, limits, ledger, errors and recovery come from the exchange that calls it.
+ */
+import type { ConverseEvent, ConverseRequest, ConverseResponse } from "../bedrock/converse.ts";
+import type { GatewayError } from "../errors.ts";
+import type { Transform } from "../transform.ts";
+
+export interface Dialect {
+  /** Stable name, written to the ledger and the access log. */
+  readonly name: string;
+  /** Paths without the `/v1` prefix, such as `/chat/completions`. All are POST. */
+  readonly paths: readonly string[];
+  /** Reads a parsed JSON body. Throws GatewayError `invalid_request` with the `param` at fault. */
+  decode(body: unknown, meta: CallMeta): Conversation;
+  /** The body of an error answer, and of Envoy's own local replies. */
+  errorBody(error: GatewayError): unknown;
+  /** The same as the last events of a stream whose status has already been sent. */
+  errorEvents(error: GatewayError): Iterable<SseEvent>;
+}
+
+/** What a reply needs besides Bedrock's answer: given by the caller, so that a dialect reads no clock and no dice. */
+export interface CallMeta {
+  /** Unique per call, such as a request id's hex digits: the dialect adds its own prefix (`chatcmpl-`). */
+  readonly id: string;
+  /** Unix seconds. */
+  readonly created: number;
+}
+
+/** One decoded client request, and how to answer it. */
+export interface Conversation {
+  /** The model as the client wrote it. */
+  readonly model: string;
+  readonly stream: boolean;
+  readonly request: ConverseRequest;
+  /** What was left out of the request harmlessly; sent as the `x-gateway-warning` header. */
+  readonly warnings: readonly string[];
+  reply(response: ConverseResponse): unknown;
+  /** A fresh machine for the streamed answer. `end()` throws when no `messageStop` was seen. */
+  events(): Transform<ConverseEvent, SseEvent>;
+}
+
+/** https://html.spec.whatwg.org/multipage/server-sent-events.html */
+export interface SseEvent {
+  readonly event?: string;
+  /** An object is sent as JSON, a string as it is (`[DONE]`). */
+  readonly data: unknown;
+}
