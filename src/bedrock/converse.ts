@@ -81,9 +81,7 @@ export type ToolResultContent =
   | { image: ImageBlock }
   | { document: DocumentBlock };
 
-export type ReasoningBlock =
-  | { reasoningText: { text: string; signature?: string } }
-  | { redactedContent: string };
+export type ReasoningBlock = { reasoningText: { text: string; signature?: string } } | { redactedContent: string };
 
 export interface InferenceConfig {
   maxTokens?: number;

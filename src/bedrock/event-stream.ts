@@ -1,0 +1,101 @@
+/**
+ * Bytes to whole event-stream frames, at any chunk boundary, with both checksums verified.
+ *
+ * A frame is: total length, header length and their CRC32 (the prelude), headers, payload, CRC32 of all before.
+ * https://docs.aws.amazon.com/transcribe/latest/dg/event-stream.html has the layout; the codec decodes one whole frame.
+ * The prelude's checksum is verified as soon as its twelve bytes are there: a corrupt length would otherwise make the
+ * stream wait for bytes that never come.
+ */
+import { crc32 } from "node:zlib";
+import { EventStreamCodec } from "@smithy/eventstream-codec";
+import { GatewayError } from "../errors.ts";
+import type { Transform } from "../transform.ts";
+
+/** One decoded frame. Header values are text; other types do not occur on Bedrock's streams and are left out. */
+export interface Frame {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly payload: Uint8Array;
+}
+
+/** AWS's own limits are 128 KiB of headers and 16 MiB of payload (24 MiB for some services). */
+export const MAX_FRAME_BYTES = 24 * 1024 * 1024;
+
+const PRELUDE_BYTES = 12;
+const OVERHEAD_BYTES = PRELUDE_BYTES + 4;
+const EMPTY = Buffer.alloc(0);
+
+const codec = new EventStreamCodec(
+  (bytes) =>
+    typeof bytes === "string" ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"),
+  (text) => Buffer.from(text, "utf8"),
+);
+
+/** Throws GatewayError `upstream_invalid_response` on a bad checksum, an impossible length, or an end inside a frame. */
+export function frames(maxFrameBytes = MAX_FRAME_BYTES): Transform<Uint8Array, Frame> {
+  let chunks: Uint8Array[] = [];
+  let held = 0;
+  /** Length of the frame at the start of what is held; 0 until its prelude has been read. */
+  let wanted = 0;
+
+  return {
+    *push(chunk) {
+      if (chunk.byteLength === 0) return;
+      chunks.push(chunk);
+      held += chunk.byteLength;
+      // A frame in many small chunks is joined once, when it is complete, not once for each chunk.
+      if (wanted !== 0 && held < wanted) return;
+
+      let bytes: Uint8Array = chunks.length === 1 ? chunk : Buffer.concat(chunks, held);
+      for (;;) {
+        if (wanted === 0 && bytes.byteLength >= PRELUDE_BYTES) wanted = frameLength(bytes, maxFrameBytes);
+        if (wanted === 0 || bytes.byteLength < wanted) break;
+        const frame = bytes.subarray(0, wanted);
+        bytes = bytes.subarray(wanted);
+        wanted = 0;
+        yield decode(frame);
+      }
+      chunks = bytes.byteLength === 0 ? [] : [bytes];
+      held = bytes.byteLength;
+    },
+    *end() {
+      if (held > 0) {
+        throw new GatewayError("upstream_invalid_response", "Bedrock's stream ended inside a frame.");
+      }
+    },
+  };
+}
+
+function frameLength(bytes: Uint8Array, maxFrameBytes: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, PRELUDE_BYTES);
+  const total = view.getUint32(0);
+  if (view.getUint32(8) !== crc32(bytes.subarray(0, 8))) {
+    throw new GatewayError(
+      "upstream_invalid_response",
+      "Bedrock's stream is corrupt: a frame's prelude has a wrong checksum.",
+    );
+  }
+  if (total < OVERHEAD_BYTES || total > maxFrameBytes || view.getUint32(4) > total - OVERHEAD_BYTES) {
+    throw new GatewayError(
+      "upstream_invalid_response",
+      `Bedrock's stream has a frame of an impossible length (${total} bytes).`,
+    );
+  }
+  return total;
+}
+
+function decode(bytes: Uint8Array): Frame {
+  try {
+    const { headers, body } = codec.decode(bytes);
+    const text: Record<string, string> = {};
+    for (const [name, header] of Object.entries(headers)) {
+      if (header.type === "string") text[name] = header.value;
+    }
+    return { headers: text, payload: body ?? EMPTY };
+  } catch (cause) {
+    throw new GatewayError(
+      "upstream_invalid_response",
+      "Bedrock's stream is corrupt: a frame can't be decoded or has a wrong checksum.",
+      { cause },
+    );
+  }
+}
