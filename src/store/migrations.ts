@@ -1,0 +1,98 @@
+/**
+ * The SQLite schema, as the ordered steps that lead to it.
+ *
+ * `PRAGMA user_version` holds how many steps a database has taken. A step that was released is never edited: a change is
+ * a new step at the end. All missing steps run in one transaction that locks out other writers first, so two processes
+ * may start at once and a step that fails leaves nothing behind.
+ */
+import type { DatabaseSync } from "node:sqlite";
+
+/** Marks the file as ours (`PRAGMA application_id`), "BdGw". */
+export const APPLICATION_ID = 0x42644777;
+
+// The secrets are rows of their own: during a rotation's grace a key has two. The ledger's only index beside its id is on
+// the start, which grows at its end: cheap to write, and enough for a report's range.
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE keys (
+    id            TEXT PRIMARY KEY,
+    name          TEXT NOT NULL,
+    team          TEXT,
+    models        TEXT NOT NULL,
+    rpm           INTEGER,
+    expires_at    INTEGER,
+    created_at    INTEGER NOT NULL,
+    revoked_at    INTEGER,
+    last_used_at  INTEGER
+  ) STRICT;
+  CREATE INDEX keys_name ON keys (name);
+
+  CREATE TABLE secrets (
+    sha256        TEXT PRIMARY KEY,
+    key_id        TEXT NOT NULL REFERENCES keys (id),
+    prefix        TEXT NOT NULL,
+    created_at    INTEGER NOT NULL,
+    replaced_at   INTEGER
+  ) STRICT;
+  CREATE INDEX secrets_key ON secrets (key_id);
+
+  CREATE TABLE calls (
+    id                     TEXT PRIMARY KEY,
+    key_id                 TEXT NOT NULL REFERENCES keys (id),
+    team                   TEXT,
+    dialect                TEXT NOT NULL,
+    model_requested        TEXT NOT NULL,
+    model_invoked          TEXT NOT NULL,
+    region                 TEXT NOT NULL,
+    stream                 INTEGER NOT NULL,
+    started_at             INTEGER NOT NULL,
+    status                 TEXT CHECK (status IN ('ok', 'error', 'interrupted')),
+    http_status            INTEGER,
+    error_code             TEXT,
+    input_tokens           INTEGER NOT NULL DEFAULT 0,
+    output_tokens          INTEGER NOT NULL DEFAULT 0,
+    cache_read_tokens      INTEGER NOT NULL DEFAULT 0,
+    cache_write_tokens     INTEGER NOT NULL DEFAULT 0,
+    cache_write_1h_tokens  INTEGER NOT NULL DEFAULT 0,
+    estimated              INTEGER NOT NULL DEFAULT 0,
+    finished_at            INTEGER,
+    first_token_at         INTEGER,
+    bedrock_request_id     TEXT
+  ) STRICT;
+  CREATE INDEX calls_started_at ON calls (started_at);
+  `,
+];
+
+/** Brings the database to the newest step. Throws when another program or a newer gateway made it. */
+export function migrate(db: DatabaseSync, migrations: readonly string[] = MIGRATIONS): void {
+  db.exec("BEGIN IMMEDIATE");
+  try {
+    const version = pragma(db, "user_version");
+    assertOurs(db, version, migrations.length);
+    for (const step of migrations.slice(version)) db.exec(step);
+    if (version < migrations.length) {
+      db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${migrations.length}`);
+    }
+    db.exec("COMMIT");
+  } catch (error) {
+    if (db.isTransaction) db.exec("ROLLBACK");
+    throw error;
+  }
+}
+
+function assertOurs(db: DatabaseSync, version: number, known: number): void {
+  const tables = db.prepare("SELECT count(*) AS n FROM sqlite_schema").get()?.n;
+  if (tables !== 0 && pragma(db, "application_id") !== APPLICATION_ID) {
+    throw new Error("the file is another program's database; choose another path");
+  }
+  if (version > known) {
+    throw new Error(
+      `the database is from a newer version of the gateway (schema ${version}, this one knows ${known}); ` +
+        "run that version, or restore a backup made before the upgrade",
+    );
+  }
+}
+
+function pragma(db: DatabaseSync, name: "user_version" | "application_id"): number {
+  return Number(db.prepare(`PRAGMA ${name}`).get()?.[name]);
+}

@@ -1,0 +1,26 @@
+/** Columns of a SQLite row as typed values; a column of another type is an error, never a silent conversion. */
+import type { SQLOutputValue } from "node:sqlite";
+
+export type Row = Readonly<Record<string, SQLOutputValue>>;
+
+export function text(row: Row, column: string): string {
+  const value = row[column];
+  return typeof value === "string" ? value : mismatch(column, "text");
+}
+
+export function textOrNull(row: Row, column: string): string | null {
+  return row[column] === null ? null : text(row, column);
+}
+
+export function integer(row: Row, column: string): number {
+  const value = row[column];
+  return typeof value === "number" ? value : mismatch(column, "an integer");
+}
+
+export function integerOrNull(row: Row, column: string): number | null {
+  return row[column] === null ? null : integer(row, column);
+}
+
+function mismatch(column: string, expected: string): never {
+  throw new Error(`column ${column} of the database does not hold ${expected}`);
+}

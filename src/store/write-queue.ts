@@ -1,0 +1,130 @@
+/**
+ * SQLite writes, grouped: what one turn of the event loop asks for is one transaction.
+ *
+ * A commit costs about as much as several row writes, so under load grouping is most of the ledger's speed. A lone write
+ * waits only for the turn it was asked in (setImmediate), never for a timer. Each write runs inside a savepoint: one that
+ * throws is undone and rejects its own promise alone. While another process holds the write lock the queue tries again
+ * instead of blocking the event loop.
+ */
+import type { DatabaseSync } from "node:sqlite";
+
+export interface WriteQueue {
+  /** Runs `write` in the next transaction; resolves with its result once that is committed. */
+  run<T>(write: () => T): Promise<T>;
+  /** Resolves when nothing is left to write. */
+  drained(): Promise<void>;
+}
+
+export interface WriteQueueOptions {
+  /** How long a batch tries to get the write lock before its writes fail. */
+  readonly lockTimeoutMs?: number;
+  /** Writes that wait at once; more are refused, because the disk can't keep up. */
+  readonly maxWaiting?: number;
+}
+
+interface Waiting {
+  /** Runs the write inside the open transaction; never throws. Afterwards `settle` tells its caller. */
+  execute(): void;
+  settle(): void;
+  fail(error: unknown): void;
+}
+
+const RETRY_MS = 10;
+
+export function createWriteQueue(db: DatabaseSync, options: WriteQueueOptions = {}): WriteQueue {
+  const { lockTimeoutMs = 5000, maxWaiting = 100_000 } = options;
+  const savepoint = db.prepare("SAVEPOINT write");
+  const release = db.prepare("RELEASE write");
+  const begin = db.prepare("BEGIN IMMEDIATE");
+  const commit = db.prepare("COMMIT");
+  let waiting: Waiting[] = [];
+  let scheduled = false;
+  let busySince: number | undefined;
+  let onDrained: (() => void)[] = [];
+
+  function schedule(): void {
+    if (scheduled) return;
+    scheduled = true;
+    setImmediate(flush);
+  }
+
+  function flush(): void {
+    try {
+      begin.run();
+    } catch (error) {
+      busySince ??= performance.now();
+      if (isBusy(error) && performance.now() - busySince < lockTimeoutMs) {
+        setTimeout(flush, RETRY_MS);
+        return;
+      }
+      finish((write) => write.fail(error));
+      return;
+    }
+    try {
+      for (const write of waiting) write.execute();
+      commit.run();
+    } catch (error) {
+      // A full disk or a failed commit: none of the batch is kept, and each caller must hear so.
+      if (db.isTransaction) db.exec("ROLLBACK");
+      finish((write) => write.fail(error));
+      return;
+    }
+    finish((write) => write.settle());
+  }
+
+  function finish(tell: (write: Waiting) => void): void {
+    const batch = waiting;
+    waiting = [];
+    scheduled = false;
+    busySince = undefined;
+    for (const write of batch) tell(write);
+    for (const resolve of onDrained) resolve();
+    onDrained = [];
+  }
+
+  function guarded<T>(write: () => T): { readonly value: T } | { readonly error: unknown } {
+    savepoint.run();
+    try {
+      const value = write();
+      release.run();
+      return { value };
+    } catch (error) {
+      // Some failures (disk full) make SQLite drop the whole transaction: then the batch fails as one.
+      if (!db.isTransaction) throw error;
+      db.exec("ROLLBACK TO write; RELEASE write");
+      return { error };
+    }
+  }
+
+  return {
+    run<T>(write: () => T): Promise<T> {
+      if (waiting.length >= maxWaiting) {
+        return Promise.reject(new Error(`the database is too slow: ${maxWaiting} writes are waiting`));
+      }
+      const { promise, resolve, reject } = Promise.withResolvers<T>();
+      let outcome: ReturnType<typeof guarded<T>> | undefined;
+      waiting.push({
+        execute: () => {
+          outcome = guarded(write);
+        },
+        settle: () => {
+          if (outcome !== undefined && "value" in outcome) resolve(outcome.value);
+          else reject(outcome?.error);
+        },
+        fail: reject,
+      });
+      schedule();
+      return promise;
+    },
+    async drained() {
+      while (waiting.length > 0) await new Promise<void>((resolve) => onDrained.push(resolve));
+    },
+  };
+}
+
+/** Whether another connection holds a lock (SQLITE_BUSY and its extended codes, https://sqlite.org/rescode.html#busy). */
+export function isBusy(error: unknown): boolean {
+  return (
+    error instanceof Error && "errcode" in error && typeof error.errcode === "number" && (error.errcode & 255) === 5
+  );
+}
