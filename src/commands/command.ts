@@ -1,0 +1,82 @@
+/**
+ * What every subcommand shares: where it reads and writes, how it fails, and what exit code that gives.
+ *
+ * Results go to stdout and nothing else does, so that `--json` can be piped. Exit codes: 0, 1 for input or a situation
+ * that the person has to correct, 2 for a command line that makes no sense (commander's own errors).
+ */
+import { Command, CommanderError } from "commander";
+import { KeyInputError, type KeySettings } from "../access/keys.ts";
+import { openStore } from "../store/open.ts";
+import type { Store } from "../store/store.ts";
+
+export interface CommandIo {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdout: TextSink;
+  readonly stderr: TextSink;
+}
+
+export interface TextSink {
+  write(text: string): unknown;
+}
+
+/** Something to correct, in words for the person at the terminal. */
+export class CommandFailure extends Error {
+  override readonly name = "CommandFailure";
+}
+
+const OPTION_OF: Readonly<Record<keyof KeySettings, string>> = {
+  name: "--name",
+  team: "--team",
+  models: "--models",
+  rpm: "--rpm",
+  expiresAt: "--expires",
+};
+
+/** A command whose output and errors go to `io` and which throws instead of ending the process. */
+export function createCommand(name: string, io: CommandIo): Command {
+  return new Command(name)
+    .exitOverride()
+    .showHelpAfterError("(--help shows the options)")
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+    });
+}
+
+/** Runs a command line (without node and the script) and says what failed on stderr. Resolves with the exit code. */
+export async function runCommand(command: Command, args: readonly string[], io: CommandIo): Promise<number> {
+  try {
+    await command.parseAsync(args, { from: "user" });
+    return 0;
+  } catch (error) {
+    // Commander has already said what is wrong.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    io.stderr.write(`error: ${explain(error)}\n`);
+    return 1;
+  }
+}
+
+/** Opens the database of DATABASE_URL for one piece of work. */
+export async function withStore<T>(io: CommandIo, work: (store: Store) => Promise<T>): Promise<T> {
+  const store = await openStore(io.env.DATABASE_URL).catch((error: unknown) => {
+    throw new CommandFailure(error instanceof Error ? error.message : String(error), { cause: error });
+  });
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
+
+export function printJson(io: CommandIo, value: unknown): void {
+  io.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+function explain(error: unknown): string {
+  if (error instanceof CommandFailure) return error.message;
+  if (error instanceof KeyInputError) {
+    return error.setting === undefined ? error.message : `${OPTION_OF[error.setting]}: ${error.message}`;
+  }
+  // Unforeseen, so whoever reads it needs the place.
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
