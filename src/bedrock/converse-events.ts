@@ -15,10 +15,8 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 export function converseEvents(): Transform<Frame, ConverseEvent> {
   return {
-    *push(frame) {
-      yield readFrame(frame);
-    },
-    *end() {},
+    push: (frame) => [readFrame(frame)],
+    end: () => [],
   };
 }
 
@@ -43,26 +41,26 @@ function readFrame({ headers, payload }: Frame): ConverseEvent {
 function readEvent(eventType: string, body: JsonObject): ConverseEvent {
   switch (eventType) {
     case "messageStart":
-      return { type: "messageStart", role: text(body["role"]) ?? "assistant" };
+      return { type: "messageStart", role: text(body.role) ?? "assistant" };
     case "contentBlockStart":
-      return { type: "contentBlockStart", index: blockIndex(body), start: blockStart(object(body["start"])) };
+      return { type: "contentBlockStart", index: blockIndex(body), start: blockStart(object(body.start)) };
     case "contentBlockDelta":
-      return { type: "contentBlockDelta", index: blockIndex(body), delta: blockDelta(object(body["delta"])) };
+      return { type: "contentBlockDelta", index: blockIndex(body), delta: blockDelta(object(body.delta)) };
     case "contentBlockStop":
       return { type: "contentBlockStop", index: blockIndex(body) };
     case "messageStop":
       return {
         type: "messageStop",
-        stopReason: text(body["stopReason"]) ?? "",
-        ...optional("additionalModelResponseFields", body["additionalModelResponseFields"]),
+        stopReason: text(body.stopReason) ?? "",
+        ...optional("additionalModelResponseFields", body.additionalModelResponseFields),
       };
     case "metadata":
       return {
         type: "metadata",
-        usage: tokenUsage(object(body["usage"])),
-        ...optional("latencyMs", count(object(body["metrics"])["latencyMs"])),
-        ...optional("serviceTier", text(object(body["serviceTier"])["type"])),
-        ...optional("trace", body["trace"]),
+        usage: tokenUsage(object(body.usage)),
+        ...optional("latencyMs", count(object(body.metrics).latencyMs)),
+        ...optional("serviceTier", text(object(body.serviceTier).type)),
+        ...optional("trace", body.trace),
       };
     default:
       return { type: "unknown", eventType };
@@ -70,47 +68,47 @@ function readEvent(eventType: string, body: JsonObject): ConverseEvent {
 }
 
 function blockStart(start: JsonObject) {
-  const toolUse = object(start["toolUse"]);
-  const toolUseId = text(toolUse["toolUseId"]);
-  const name = text(toolUse["name"]);
+  const toolUse = object(start.toolUse);
+  const toolUseId = text(toolUse.toolUseId);
+  const name = text(toolUse.name);
   return toolUseId === undefined || name === undefined ? {} : { toolUse: { toolUseId, name } };
 }
 
 function blockDelta(delta: JsonObject): BlockDelta {
-  const reasoning = delta["reasoningContent"];
-  const toolUse = delta["toolUse"];
+  const reasoning = delta.reasoningContent;
+  const toolUse = delta.toolUse;
   return {
-    ...optional("text", text(delta["text"])),
-    ...(toolUse === undefined ? {} : { toolUse: optional("input", text(object(toolUse)["input"])) }),
+    ...optional("text", text(delta.text)),
+    ...(toolUse === undefined ? {} : { toolUse: optional("input", text(object(toolUse).input)) }),
     ...(reasoning === undefined ? {} : { reasoningContent: reasoningDelta(object(reasoning)) }),
-    ...optional("citation", delta["citation"]),
+    ...optional("citation", delta.citation),
   };
 }
 
 function reasoningDelta(reasoning: JsonObject) {
   return {
-    ...optional("text", text(reasoning["text"])),
-    ...optional("signature", text(reasoning["signature"])),
-    ...optional("redactedContent", text(reasoning["redactedContent"])),
+    ...optional("text", text(reasoning.text)),
+    ...optional("signature", text(reasoning.signature)),
+    ...optional("redactedContent", text(reasoning.redactedContent)),
   };
 }
 
 /** Bedrock's usage object, from an event or an answer; absent counts are zero. */
 export function tokenUsage(usage: JsonObject): TokenUsage {
-  const details = usage["cacheDetails"];
+  const details = usage.cacheDetails;
   return {
-    inputTokens: count(usage["inputTokens"]) ?? 0,
-    outputTokens: count(usage["outputTokens"]) ?? 0,
-    ...optional("totalTokens", count(usage["totalTokens"])),
-    ...optional("cacheReadInputTokens", count(usage["cacheReadInputTokens"])),
-    ...optional("cacheWriteInputTokens", count(usage["cacheWriteInputTokens"])),
+    inputTokens: count(usage.inputTokens) ?? 0,
+    outputTokens: count(usage.outputTokens) ?? 0,
+    ...optional("totalTokens", count(usage.totalTokens)),
+    ...optional("cacheReadInputTokens", count(usage.cacheReadInputTokens)),
+    ...optional("cacheWriteInputTokens", count(usage.cacheWriteInputTokens)),
     ...(Array.isArray(details) ? { cacheDetails: details.map(cacheDetail) } : {}),
   };
 }
 
 function cacheDetail(value: JsonValue) {
   const detail = object(value);
-  return { ttl: text(detail["ttl"]) ?? "", inputTokens: count(detail["inputTokens"]) ?? 0 };
+  return { ttl: text(detail.ttl) ?? "", inputTokens: count(detail.inputTokens) ?? 0 };
 }
 
 function streamException(type: string, payload: Uint8Array): GatewayError {
@@ -120,8 +118,8 @@ function streamException(type: string, payload: Uint8Array): GatewayError {
   } catch {
     // An exception without a readable text is still that exception.
   }
-  const message = text(body["message"]) ?? text(body["Message"]) ?? text(body["originalMessage"]) ?? "";
-  const originalStatus = count(body["originalStatusCode"]);
+  const message = text(body.message) ?? text(body.Message) ?? text(body.originalMessage) ?? "";
+  const originalStatus = count(body.originalStatusCode);
   return bedrockError({ type: typeName(type), message, status: 0, ...optional("originalStatus", originalStatus) });
 }
 
@@ -141,7 +139,7 @@ function readPayload(payload: Uint8Array): JsonObject {
 }
 
 function blockIndex(body: JsonObject): number {
-  return count(body["contentBlockIndex"]) ?? 0;
+  return count(body.contentBlockIndex) ?? 0;
 }
 
 const NOTHING: JsonObject = {};

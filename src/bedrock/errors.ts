@@ -115,10 +115,10 @@ export function bedrockHttpError(
 export function readFault(status: number, header: (name: string) => string | undefined, body: string): BedrockFault {
   const json = parsed(body);
   const retryAfter = Number(header("retry-after"));
-  const originalStatus = json?.["originalStatusCode"];
+  const originalStatus = json?.originalStatusCode;
   return {
-    type: typeName(header("x-amzn-errortype") ?? text(json?.["__type"])),
-    message: text(json?.["message"]) || text(json?.["Message"]) || text(json?.["originalMessage"]),
+    type: typeName(header("x-amzn-errortype") ?? text(json?.__type)),
+    message: text(json?.message) || text(json?.Message) || text(json?.originalMessage),
     status,
     ...(Number.isInteger(retryAfter) && retryAfter > 0 ? { retryAfter } : {}),
     ...(typeof originalStatus === "number" ? { originalStatus } : {}),

@@ -57,10 +57,9 @@ export function frames(maxFrameBytes = MAX_FRAME_BYTES): Transform<Uint8Array, F
       chunks = bytes.byteLength === 0 ? [] : [bytes];
       held = bytes.byteLength;
     },
-    *end() {
-      if (held > 0) {
-        throw new GatewayError("upstream_invalid_response", "Bedrock's stream ended inside a frame.");
-      }
+    end() {
+      if (held === 0) return [];
+      throw new GatewayError("upstream_invalid_response", "Bedrock's stream ended inside a frame.");
     },
   };
 }

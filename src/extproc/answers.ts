@@ -1,0 +1,84 @@
+/**
+ * Answers that the service gives by itself: errors, health, CORS preflights, the list of models.
+ */
+import type { Dialect } from "../dialects/dialect.ts";
+import { openAiErrorBody } from "../dialects/openai-errors.ts";
+import { GatewayError } from "../errors.ts";
+import { stringifyJson } from "../json.ts";
+import type { CatalogModel } from "../models/catalog.ts";
+import { JSON_HEADERS } from "./headers.ts";
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+}
+
+const NO_BODY = Buffer.alloc(0);
+
+export function jsonAnswer(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
+  return { status, headers: { ...JSON_HEADERS, ...headers }, body: Buffer.from(stringifyJson(value), "utf8") };
+}
+
+export function emptyAnswer(status: number, headers: Readonly<Record<string, string>>): Answer {
+  return { status, headers, body: NO_BODY };
+}
+
+/** In the dialect of the path, or in OpenAI's shape where the path belongs to none. */
+export function errorAnswer(error: GatewayError, dialect: Dialect | undefined): Answer {
+  const body = dialect === undefined ? openAiErrorBody(error) : dialect.errorBody(error);
+  return jsonAnswer(error.status, body, { ...error.headers, ...retryHeaders(error) });
+}
+
+/** Both SDKs obey x-should-retry: waiting does not bring back a spent budget. */
+function retryHeaders({ code, retryAfter }: GatewayError): Record<string, string> {
+  if (code === "insufficient_quota") return { "x-should-retry": "false" };
+  return retryAfter === undefined
+    ? {}
+    : { "retry-after": String(retryAfter), "retry-after-ms": String(retryAfter * 1000) };
+}
+
+export function modelList(models: readonly CatalogModel[]) {
+  return { object: "list", data: models.map(modelObject) };
+}
+
+export function modelObject({ id, created, ownedBy, inputModalities, outputModalities }: CatalogModel) {
+  return {
+    id,
+    object: "model",
+    created,
+    owned_by: ownedBy,
+    input_modalities: inputModalities,
+    output_modalities: outputModalities,
+  };
+}
+
+/** Envoy's own reply to a request that we had let through, from its status and response flags. */
+export function localReplyError(status: number, flags: string): GatewayError {
+  const cause = { envoy: { status, flags } };
+  switch (status) {
+    case 408:
+      return new GatewayError("invalid_request", "The request's body did not arrive in time.", { status, cause });
+    case 413:
+      return new GatewayError(
+        "request_too_large",
+        "The request's body is larger than the gateway takes. Send fewer or smaller images and documents, or shorten the conversation.",
+        { cause },
+      );
+    case 504:
+      return new GatewayError("model_timeout", "Amazon Bedrock did not answer in time.", { cause });
+    case 429:
+    case 503:
+      return new GatewayError(
+        "upstream_unavailable",
+        "Amazon Bedrock can't be reached from the gateway. Try again in a moment.",
+        { cause },
+      );
+    default:
+      return status >= 400 && status < 500
+        ? new GatewayError("invalid_request", "The request is not valid HTTP.", { status, cause })
+        : new GatewayError("upstream_invalid_response", "The connection to Amazon Bedrock broke before it answered.", {
+            cause,
+          });
+  }
+}

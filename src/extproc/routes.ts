@@ -1,0 +1,78 @@
+/**
+ * Method and path to what is asked for. Pure.
+ *
+ * Clients write base URLs in several ways, so every API path answers with `/v1`, without it, and with it doubled. Unknown
+ * paths and wrong methods are told apart before any key is looked at.
+ */
+import type { Dialect } from "../dialects/dialect.ts";
+import { GatewayError } from "../errors.ts";
+
+export type Route =
+  | { readonly kind: "preflight" }
+  | { readonly kind: "root" }
+  | { readonly kind: "health" }
+  | { readonly kind: "models" }
+  | { readonly kind: "model"; readonly id: string }
+  | { readonly kind: "call"; readonly dialect: Dialect };
+
+/** Throws GatewayError `unknown_path` or `method_not_allowed`. `target` is Envoy's `:path`, with its query. */
+export function findRoute(method: string, target: string, dialects: readonly Dialect[]): Route {
+  if (method === "OPTIONS") return { kind: "preflight" };
+  const pathname = target.split(/[?#]/, 1)[0] ?? "";
+  const route = matchPath(pathname, dialects);
+  if (route === undefined) {
+    throw new GatewayError(
+      "unknown_path",
+      `Unknown path: ${printable(method)} ${printable(pathname)}. ${knownPaths(dialects)}`,
+    );
+  }
+  const allowed = route.kind === "call" ? ["POST"] : ["GET", "HEAD"];
+  if (allowed.includes(method)) return route;
+  throw new GatewayError(
+    "method_not_allowed",
+    `${printable(pathname)} takes ${allowed[0]}, not ${printable(method)}.`,
+    {
+      headers: { allow: [...allowed, "OPTIONS"].join(", ") },
+    },
+  );
+}
+
+/** The dialect that a path belongs to by its looks, to give even its errors the right shape. */
+export function dialectOf(target: string, dialects: readonly Dialect[]): Dialect | undefined {
+  const route = matchPath(target.split(/[?#]/, 1)[0] ?? "", dialects);
+  return route?.kind === "call" ? route.dialect : undefined;
+}
+
+function matchPath(pathname: string, dialects: readonly Dialect[]): Route | undefined {
+  const path = withoutVersion(pathname);
+  if (path === "") return { kind: "root" };
+  if (path === "/healthz") return { kind: "health" };
+  if (path === "/models") return { kind: "models" };
+  if (path.startsWith("/models/")) return modelRoute(path.slice("/models/".length));
+  const dialect = dialects.find((candidate) => candidate.paths.includes(path));
+  return dialect && { kind: "call", dialect };
+}
+
+/** Ids hold `:`, `/` and `.`, as they are or percent-encoded. */
+function modelRoute(encoded: string): Route | undefined {
+  try {
+    return { kind: "model", id: decodeURIComponent(encoded) };
+  } catch {
+    return undefined;
+  }
+}
+
+function withoutVersion(pathname: string): string {
+  return pathname.replace(/^(\/v1){1,2}(?=\/|$)/, "").replace(/\/+$/, "");
+}
+
+function knownPaths(dialects: readonly Dialect[]): string {
+  const posts = dialects.flatMap((dialect) => dialect.paths).map((path) => `POST /v1${path}`);
+  return `Known are ${[...posts, "GET /v1/models", "GET /healthz"].join(", ")}.`;
+}
+
+/** What a client wrote, fit for a message: no control characters, not endless. */
+function printable(text: string): string {
+  const clean = text.replace(/[^\x20-\x7e]/g, "?");
+  return clean.length > 200 ? `${clean.slice(0, 200)}…` : clean;
+}

@@ -1,0 +1,160 @@
+/**
+ * One forwarded call: its row in the ledger, its line in the log and what Envoy's access log is told.
+ *
+ * Opened before the request goes out, ended exactly once: completed, failed or interrupted, whichever comes first. A row
+ * that can't be closed is reported and stays open; the client's answer does not depend on it.
+ */
+import type { ConverseRequest } from "../bedrock/converse.ts";
+import { GatewayError } from "../errors.ts";
+import type { CallClosing, Key, TokenUsage } from "../store/store.ts";
+import { estimateInputTokens } from "./estimate.ts";
+import type { Ledger } from "./ledger.ts";
+import { createMeter, type Meter, NO_USAGE } from "./meter.ts";
+
+export interface CallStart {
+  /** The request id. */
+  readonly id: string;
+  readonly key: Key;
+  readonly dialect: string;
+  readonly modelRequested: string;
+  readonly modelInvoked: string;
+  /** What stands behind the invoked id, where it is known. */
+  readonly foundationModel: string | undefined;
+  readonly request: ConverseRequest;
+  readonly stream: boolean;
+  readonly startedAt: number;
+}
+
+export interface CallRecord {
+  readonly meter: Meter;
+  /** Bedrock's answer has begun. */
+  answered(bedrockRequestId: string | undefined): void;
+  /** The connection broke after the request had gone out: Bedrock may have worked on it. */
+  lost(): void;
+  completed(httpStatus: number): Promise<void>;
+  /** `httpStatus` is what the client gets: 200 when the stream had begun. */
+  failed(error: GatewayError, httpStatus: number): Promise<void>;
+  /** The client or Bedrock went away half-way. */
+  interrupted(): Promise<void>;
+  /** For the access log. */
+  metadata(): Record<string, string | number | boolean | undefined>;
+}
+
+export interface CallRecorder {
+  /** Throws GatewayError `unavailable` when the row can't be written: what can't be counted is not forwarded. */
+  open(start: CallStart): Promise<CallRecord>;
+}
+
+export interface CallRecorderOptions {
+  readonly ledger: Ledger;
+  readonly region: string;
+  readonly now: () => number;
+  /** One line for each call, when it has ended. */
+  readonly log: (line: Record<string, unknown>) => void;
+  readonly onFault: (error: unknown, requestId: string) => void;
+}
+
+export function createCallRecorder({ ledger, region, now, log, onFault }: CallRecorderOptions): CallRecorder {
+  return {
+    async open(start) {
+      const { id, key, request, foundationModel, ...call } = start;
+      try {
+        await ledger.open({ id, keyId: key.id, region, ...call });
+      } catch (cause) {
+        throw new GatewayError("unavailable", "The gateway can't write its ledger and forwards nothing until it can.", {
+          cause,
+        });
+      }
+      return callRecord(start, { ledger, now, log, onFault });
+    },
+  };
+}
+
+function callRecord(start: CallStart, options: Omit<CallRecorderOptions, "region">): CallRecord {
+  const { ledger, now, log, onFault } = options;
+  const meter = createMeter(now);
+  const inputTokens = estimateInputTokens(start.request);
+  let bedrockRequestId: string | undefined;
+  let answered = false;
+  let lost = false;
+  let closing: CallClosing | undefined;
+
+  async function end(outcome: Pick<CallClosing, "status" | "httpStatus" | "errorCode">, used: Used): Promise<void> {
+    if (closing !== undefined) return;
+    closing = {
+      ...outcome,
+      ...used,
+      finishedAt: now(),
+      ...(meter.firstTokenAt === undefined ? {} : { firstTokenAt: meter.firstTokenAt }),
+      ...(bedrockRequestId === undefined ? {} : { bedrockRequestId }),
+    };
+    log(logLine(start, closing));
+    try {
+      await ledger.close(start.id, closing);
+    } catch (error) {
+      onFault(error, start.id);
+    }
+  }
+
+  /** What Bedrock refuses costs nothing; what it began to answer, or may have, has used something. */
+  function usedUntilFailure(): Used {
+    return lost || meter.begun ? meter.total(inputTokens) : NOTHING_USED;
+  }
+
+  return {
+    meter,
+    answered(requestId) {
+      answered = true;
+      bedrockRequestId = requestId;
+    },
+    lost() {
+      lost = true;
+    },
+    completed: (httpStatus) => end({ status: "ok", httpStatus }, meter.total(inputTokens)),
+    failed: (error, httpStatus) => end({ status: "error", httpStatus, errorCode: error.code }, usedUntilFailure()),
+    // Without an answer so far the client went away: Bedrock reads the prompt all the same.
+    interrupted: () => end({ status: "interrupted", httpStatus: answered ? 200 : 499 }, meter.total(inputTokens)),
+    metadata() {
+      const usage = closing?.usage;
+      return {
+        input_tokens: usage?.inputTokens,
+        output_tokens: usage?.outputTokens,
+        cache_read_tokens: usage?.cacheReadTokens,
+        cache_write_tokens: usage?.cacheWriteTokens,
+        estimated: closing?.estimated,
+        ...timings(start, closing),
+      };
+    },
+  };
+}
+
+interface Used {
+  readonly usage: TokenUsage;
+  readonly estimated: boolean;
+}
+
+const NOTHING_USED: Used = { usage: NO_USAGE, estimated: false };
+
+function timings(start: CallStart, closing: CallClosing | undefined) {
+  return {
+    first_token_ms: closing?.firstTokenAt === undefined ? undefined : closing.firstTokenAt - start.startedAt,
+    duration_ms: closing === undefined ? undefined : closing.finishedAt - start.startedAt,
+  };
+}
+
+function logLine(start: CallStart, closing: CallClosing): Record<string, unknown> {
+  return {
+    request_id: start.id,
+    key_id: start.key.id,
+    dialect: start.dialect,
+    model: start.modelInvoked,
+    stream: start.stream,
+    outcome: closing.status,
+    status: closing.httpStatus,
+    error: closing.errorCode,
+    ...closing.usage,
+    estimated: closing.estimated,
+    ...timings(start, closing),
+    bedrock_request_id: closing.bedrockRequestId,
+  };
+}

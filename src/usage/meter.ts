@@ -1,0 +1,74 @@
+/**
+ * Watches an answer go by and knows what it used: Bedrock's own numbers, or an estimate when they never came.
+ */
+import type { TokenUsage as BedrockUsage, ConverseEvent, ConverseResponse } from "../bedrock/converse.ts";
+import type { TokenUsage } from "../store/store.ts";
+import type { Transform } from "../transform.ts";
+import { estimateTokens } from "./estimate.ts";
+
+export interface Meter {
+  /** Unix milliseconds of the first piece of the answer. */
+  readonly firstTokenAt: number | undefined;
+  /** Whether Bedrock has given any token or any count. */
+  readonly begun: boolean;
+  /** What the call used: `estimated` where Bedrock never said. */
+  total(estimatedInputTokens: number): { usage: TokenUsage; estimated: boolean };
+  /** A stage of the stream: passes every event on unchanged. */
+  readonly stage: Transform<ConverseEvent, ConverseEvent>;
+  /** A whole answer. */
+  read(response: ConverseResponse): void;
+}
+
+export const NO_USAGE: TokenUsage = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 };
+
+export function createMeter(now: () => number): Meter {
+  let usage: TokenUsage | undefined;
+  let characters = 0;
+  let firstTokenAt: number | undefined;
+
+  function watch(event: ConverseEvent): void {
+    if (event.type === "metadata") {
+      usage = toLedger(event.usage);
+    } else if (event.type === "contentBlockDelta") {
+      firstTokenAt ??= now();
+      const { text, toolUse, reasoningContent } = event.delta;
+      characters += (text?.length ?? 0) + (toolUse?.input?.length ?? 0) + (reasoningContent?.text?.length ?? 0);
+    }
+  }
+
+  return {
+    get firstTokenAt() {
+      return firstTokenAt;
+    },
+    get begun() {
+      return firstTokenAt !== undefined || usage !== undefined;
+    },
+    total(estimatedInputTokens) {
+      if (usage !== undefined) return { usage, estimated: false };
+      const outputTokens = estimateTokens(characters);
+      return { usage: { ...NO_USAGE, inputTokens: estimatedInputTokens, outputTokens }, estimated: true };
+    },
+    stage: {
+      push(event) {
+        watch(event);
+        return [event];
+      },
+      end: () => [],
+    },
+    read(response) {
+      firstTokenAt ??= now();
+      usage = toLedger(response.usage);
+    },
+  };
+}
+
+function toLedger(usage: BedrockUsage): TokenUsage {
+  const oneHour = usage.cacheDetails?.filter((detail) => detail.ttl === "1h") ?? [];
+  return {
+    inputTokens: usage.inputTokens,
+    outputTokens: usage.outputTokens,
+    cacheReadTokens: usage.cacheReadInputTokens ?? 0,
+    cacheWriteTokens: usage.cacheWriteInputTokens ?? 0,
+    cacheWrite1hTokens: oneHour.reduce((sum, detail) => sum + detail.inputTokens, 0),
+  };
+}
