@@ -1,0 +1,116 @@
+/**
+ * Images, documents and audio as Converse takes them: base64 text, a format name, a document name.
+ *
+ * The format comes from the bytes where they tell it and from the declared media type elsewhere. Nothing is fetched
+ * here, and `s3://` is not read: Bedrock would fetch it with the gateway's own rights.
+ */
+import type { DocumentBlock, ImageBlock } from "./converse.ts";
+
+export interface MediaData {
+  /** Lower case, without parameters; empty when not given. */
+  readonly mediaType: string;
+  /** Canonical base64: standard alphabet, padded, no line breaks. */
+  readonly bytes: string;
+}
+
+const DATA_URL = /^data:([^,]{0,256}),/i;
+const HEADER_BYTES = 16;
+
+const DOCUMENT_FORMATS: Readonly<Record<string, DocumentBlock["format"]>> = {
+  pdf: "pdf",
+  csv: "csv",
+  doc: "doc",
+  docx: "docx",
+  xls: "xls",
+  xlsx: "xlsx",
+  html: "html",
+  htm: "html",
+  txt: "txt",
+  md: "md",
+  markdown: "md",
+  "application/pdf": "pdf",
+  "text/csv": "csv",
+  "application/msword": "doc",
+  "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+  "application/vnd.ms-excel": "xls",
+  "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+  "text/html": "html",
+  "text/plain": "txt",
+  "text/markdown": "md",
+};
+
+export const AUDIO_FORMATS: ReadonlySet<string> = new Set(
+  "mp3 opus wav aac flac mp4 ogg mkv mka x-aac m4a mpeg mpga pcm webm".split(" "),
+);
+
+/** Parses `data:<type>;base64,<data>`; undefined when it is not one or the base64 is broken. */
+export function parseDataUrl(url: string): MediaData | undefined {
+  const match = DATA_URL.exec(url);
+  if (match === null) return undefined;
+  const [mediaType = "", ...parameters] = (match[1] ?? "").toLowerCase().split(";");
+  if (!parameters.some((parameter) => parameter.trim() === "base64")) return undefined;
+  const bytes = canonicalBase64(url.slice(match[0].length));
+  return bytes === undefined ? undefined : { mediaType: mediaType.trim(), bytes };
+}
+
+/**
+ * The same bytes in the standard alphabet with padding, or undefined when the text is not base64 or empty. Node's decoder
+ * skips what it does not know, so a text is valid when the decoder found as many bytes as its length promises. It
+ * is many times faster than a pattern on a 20 MB image.
+ */
+export function canonicalBase64(text: string): string | undefined {
+  const compact = /\s/.test(text) ? text.replace(/\s+/g, "") : text;
+  const bytes = Buffer.from(compact, "base64");
+  const digits = compact.endsWith("==") ? compact.length - 2 : compact.length - (compact.endsWith("=") ? 1 : 0);
+  if (bytes.length === 0 || digits % 4 === 1 || bytes.length !== Math.floor((digits * 3) / 4)) return undefined;
+  const standard = compact.length % 4 === 0 && !compact.includes("-") && !compact.includes("_");
+  return standard ? compact : bytes.toString("base64");
+}
+
+export function imageFormat({ mediaType, bytes }: MediaData): ImageBlock["format"] | undefined {
+  const head = Buffer.from(bytes.slice(0, HEADER_BYTES * 2), "base64").toString("latin1");
+  if (head.startsWith("\x89PNG")) return "png";
+  if (head.startsWith("\xff\xd8\xff")) return "jpeg";
+  if (head.startsWith("GIF8")) return "gif";
+  if (head.startsWith("RIFF") && head.slice(8, 12) === "WEBP") return "webp";
+  switch (mediaType) {
+    case "image/png":
+      return "png";
+    case "image/jpeg":
+    case "image/jpg":
+      return "jpeg";
+    case "image/gif":
+      return "gif";
+    case "image/webp":
+      return "webp";
+    default:
+      return undefined;
+  }
+}
+
+export function documentFormat({ mediaType, bytes }: MediaData, filename: string): DocumentBlock["format"] | undefined {
+  if (Buffer.from(bytes.slice(0, 8), "base64").toString("latin1").startsWith("%PDF")) return "pdf";
+  const extension = /\.([a-z]{2,8})$/i.exec(filename)?.[1]?.toLowerCase() ?? "";
+  return DOCUMENT_FORMATS[mediaType] ?? DOCUMENT_FORMATS[extension];
+}
+
+const NAME_LENGTH = 200;
+const NAME_ROOM_FOR_NUMBER = 6;
+
+/** A file name as Converse takes it: letters, digits, single spaces and `-()[]`, without its extension. */
+export function documentName(filename: string): string {
+  const stem = filename.replace(/\.[a-zA-Z]{2,8}$/, "");
+  const clean = stem
+    .replace(/[^a-zA-Z0-9\-()[\]]+/g, " ")
+    .slice(0, NAME_LENGTH - NAME_ROOM_FOR_NUMBER)
+    .trim();
+  return clean === "" ? "document" : clean;
+}
+
+/** `name`, or the first of `name (2)`, `name (3)` … that is not taken. Remembers it in `taken`. */
+export function uniqueDocumentName(name: string, taken: Set<string>): string {
+  let unique = name;
+  for (let n = 2; taken.has(unique); n += 1) unique = `${name.slice(0, NAME_LENGTH - NAME_ROOM_FOR_NUMBER)} (${n})`;
+  taken.add(unique);
+  return unique;
+}

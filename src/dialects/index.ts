@@ -1,0 +1,5 @@
+/** The registry: every client API that the gateway speaks. A new dialect is a folder and a line here. */
+import type { Dialect } from "./dialect.ts";
+import { openaiChat } from "./openai-chat/index.ts";
+
+export const dialects = [openaiChat] as const satisfies readonly Dialect[];

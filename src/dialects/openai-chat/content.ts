@@ -1,0 +1,96 @@
+/**
+ * Message content, in: a string or parts, as Converse blocks.
+ *
+ * https://platform.openai.com/docs/api-reference/chat/create, and the part types that clients of other APIs put into
+ * chat messages: `input_text`, `input_image`, `input_file` of Responses, `image`, `tool_use`, `tool_result` and `thinking` of
+ * Anthropic. A `cache_control` on a part becomes a cache point behind it. Blank text is left to the repair.
+ */
+import type { CachePoint, ContentBlock, ToolResultContent } from "../../bedrock/converse.ts";
+import { canonicalBase64 } from "../../bedrock/media.ts";
+import { toolInput } from "../../bedrock/tool-input.ts";
+import type { ToolNames } from "../../bedrock/tool-names.ts";
+import { cachePointOf } from "../cache-control.ts";
+import type { Field } from "../fields.ts";
+import { readAudio, readFile, readImageSource, readImageUrl } from "../media-parts.ts";
+
+export type ContentRole = "system" | "user" | "assistant" | "tool";
+
+const TEXT_PARTS = ["text", "input_text", "output_text"];
+const MEDIA_PARTS = ["image_url", "input_image", "image", "file", "input_file"];
+const PARTS: Readonly<Record<ContentRole, readonly string[]>> = {
+  system: TEXT_PARTS,
+  user: [...TEXT_PARTS, ...MEDIA_PARTS, "input_audio", "tool_result"],
+  assistant: [...TEXT_PARTS, "refusal", "tool_use", "thinking", "redacted_thinking"],
+  tool: [...TEXT_PARTS, ...MEDIA_PARTS],
+};
+
+/** A message's content as blocks, cache points included. */
+export function readContent(content: Field, role: ContentRole, names: ToolNames): ContentBlock[] {
+  if (content.absent) return [];
+  if (typeof content.value === "string") return [{ text: content.value }];
+  const parts = content.items("a string or an array of content parts");
+  return parts.flatMap((part) => [...readPart(part, role, names), ...cachePointOf(part)]);
+}
+
+/** The result of one tool call, and the cache points marked in it. */
+export function readToolResult(content: Field, toolUseId: string, failed: boolean, names: ToolNames): ContentBlock[] {
+  const results: ToolResultContent[] = [];
+  const cachePoints: { cachePoint: CachePoint }[] = [];
+  for (const block of readContent(content, "tool", names)) {
+    if ("text" in block || "image" in block || "document" in block) results.push(block);
+    else if ("cachePoint" in block) cachePoints.push(block);
+  }
+  return [{ toolResult: { toolUseId, content: results, ...(failed && { status: "error" }) } }, ...cachePoints];
+}
+
+/** Signed reasoning goes back to the model as it came; Bedrock refuses it without the signature, so it is left out. */
+export function readThinking(block: Field): ContentBlock[] {
+  if (block.at("type").value === "redacted_thinking") {
+    const redactedContent = canonicalBase64(block.at("data").string());
+    return redactedContent === undefined ? [] : [{ reasoningContent: { redactedContent } }];
+  }
+  const signature = block.at("signature").value;
+  const thinking = block.at("thinking").value;
+  if (typeof signature !== "string" || signature === "" || typeof thinking !== "string") return [];
+  return [{ reasoningContent: { reasoningText: { text: thinking, signature } } }];
+}
+
+function readPart(part: Field, role: ContentRole, names: ToolNames): ContentBlock[] {
+  part.object();
+  const type = part.at("type");
+  if (typeof type.value !== "string" || !PARTS[role].includes(type.value)) throw type.mustBeOneOf(PARTS[role]);
+  switch (type.value) {
+    case "refusal":
+      return [{ text: part.at("refusal").string() }];
+    case "image_url":
+    case "input_image":
+      return [{ image: readImageUrl(part.at("image_url")) }];
+    case "image":
+      return [{ image: readImageSource(part.at("source")) }];
+    case "file":
+      return [{ document: readFile(part.at("file")) }];
+    case "input_file":
+      return [{ document: readFile(part) }];
+    case "input_audio":
+      return [{ audio: readAudio(part.at("input_audio")) }];
+    case "tool_use":
+      return [readToolUse(part, names)];
+    case "tool_result":
+      return readToolResult(
+        part.at("content"),
+        part.at("tool_use_id").name(),
+        part.at("is_error").value === true,
+        names,
+      );
+    case "thinking":
+    case "redacted_thinking":
+      return readThinking(part);
+    default:
+      return [{ text: part.at("text").string() }];
+  }
+}
+
+function readToolUse(part: Field, names: ToolNames): ContentBlock {
+  const name = names.encode(part.at("name").name());
+  return { toolUse: { toolUseId: part.at("id").name(), name, input: toolInput(part.at("input").value) } };
+}

@@ -1,0 +1,187 @@
+/**
+ * Converse events as Chat Completions chunks.
+ *
+ * https://platform.openai.com/docs/api-reference/chat/streaming. One role, then deltas that are never empty, then one chunk
+ * with the finish_reason, then usage if it was asked for, then `[DONE]`. Tool calls count from 0, whatever Bedrock's
+ * block indexes are. Signed reasoning is repeated whole when its block ends, so that a client can send it back.
+ *
+ * `messageStop` ends the answer: without it the stream was cut, and `end()` throws rather than let it look complete. The
+ * token counts come after it; when they do not, the answer is complete all the same and goes without a usage chunk.
+ */
+import type { BlockDelta, BlockStart, ConverseEvent } from "../../bedrock/converse.ts";
+import type { ToolNames } from "../../bedrock/tool-names.ts";
+import { GatewayError, unreachable } from "../../errors.ts";
+import type { Transform } from "../../transform.ts";
+import type { SseEvent } from "../dialect.ts";
+import { annotation, type Envelope, finishReason, usage } from "./reply.ts";
+import type { Annotation, Chunk, Delta, FinishReason, ThinkingBlock } from "./types.ts";
+
+type Block =
+  | { kind: "text"; start: number }
+  | { kind: "tool"; index: number; empty: boolean }
+  | { kind: "reasoning"; text: string; signature: string; redacted: string[] };
+
+export class ChatStream implements Transform<ConverseEvent, SseEvent> {
+  readonly #head: Envelope;
+  readonly #names: ToolNames;
+  readonly #includeUsage: boolean;
+  /** Bedrock's open blocks, by its index. */
+  readonly #open = new Map<number, Block>();
+  readonly #annotations: Annotation[] = [];
+  #started = false;
+  #stopped = false;
+  #textLength = 0;
+  #toolCalls = 0;
+  #thinkingBlocks = 0;
+
+  constructor(head: Envelope, names: ToolNames, includeUsage: boolean) {
+    this.#head = head;
+    this.#names = names;
+    this.#includeUsage = includeUsage;
+  }
+
+  *push(event: ConverseEvent): Iterable<SseEvent> {
+    if (event.type === "unknown") return;
+    if (event.type === "metadata") {
+      if (this.#includeUsage) yield this.#usageChunk(event);
+      return;
+    }
+    if (this.#stopped) throw invalid(`${event.type} after messageStop`);
+    if (!this.#started) {
+      this.#started = true;
+      yield this.#chunk({ role: "assistant", content: "" });
+    }
+    for (const delta of this.#deltas(event)) yield this.#chunk(delta);
+    if (event.type !== "messageStop") return;
+    this.#stopped = true;
+    yield this.#chunk({}, finishReason(event.stopReason, this.#toolCalls > 0));
+  }
+
+  *end(): Iterable<SseEvent> {
+    if (!this.#stopped) throw invalid("it ended without messageStop");
+    yield { data: "[DONE]" };
+  }
+
+  *#deltas(event: Exclude<ConverseEvent, { type: "unknown" | "metadata" }>): Iterable<Delta> {
+    switch (event.type) {
+      case "messageStart":
+        return;
+      case "contentBlockStart":
+        yield* this.#openBlock(event.index, event.start);
+        return;
+      case "contentBlockDelta":
+        yield* this.#extendBlock(event.index, event.delta);
+        return;
+      case "contentBlockStop":
+        yield* this.#closeBlock(event.index);
+        return;
+      case "messageStop":
+        for (const index of [...this.#open.keys()]) yield* this.#closeBlock(index);
+        if (this.#annotations.length > 0)
+          yield { annotations: this.#annotations.map((item, index) => ({ index, ...item })) };
+        return;
+      default:
+        unreachable(event);
+    }
+  }
+
+  /** Only tool calls announce themselves; text and reasoning begin with their first delta. */
+  *#openBlock(index: number, { toolUse }: BlockStart): Iterable<Delta> {
+    if (toolUse === undefined) return;
+    const call = this.#toolCalls;
+    this.#toolCalls += 1;
+    this.#open.set(index, { kind: "tool", index: call, empty: true });
+    const name = this.#names.decode(toolUse.name);
+    yield { tool_calls: [{ index: call, id: toolUse.toolUseId, type: "function", function: { name, arguments: "" } }] };
+  }
+
+  *#extendBlock(index: number, { text, toolUse, reasoningContent, citation }: BlockDelta): Iterable<Delta> {
+    if (text) {
+      this.#textBlock(index);
+      this.#textLength += text.length;
+      yield { content: text };
+    }
+    if (toolUse?.input) {
+      const block = this.#open.get(index);
+      if (block?.kind !== "tool") throw invalid("tool input outside a tool block");
+      block.empty = false;
+      yield { tool_calls: [{ index: block.index, function: { arguments: toolUse.input } }] };
+    }
+    if (reasoningContent !== undefined) {
+      const block = this.#reasoningBlock(index);
+      block.text += reasoningContent.text ?? "";
+      block.signature += reasoningContent.signature ?? "";
+      if (reasoningContent.redactedContent) block.redacted.push(reasoningContent.redactedContent);
+      if (reasoningContent.text) yield { reasoning_content: reasoningContent.text };
+    }
+    if (citation !== undefined)
+      this.#annotations.push(...annotation(citation, this.#textBlock(index).start, this.#textLength));
+  }
+
+  *#closeBlock(index: number): Iterable<Delta> {
+    const block = this.#open.get(index);
+    this.#open.delete(index);
+    if (block?.kind === "tool" && block.empty)
+      yield { tool_calls: [{ index: block.index, function: { arguments: "{}" } }] };
+    if (block?.kind !== "reasoning") return;
+    const thinking = thinkingBlock(block);
+    if (thinking === undefined) return;
+    yield { thinking_blocks: [{ index: this.#thinkingBlocks, ...thinking }] };
+    this.#thinkingBlocks += 1;
+  }
+
+  #textBlock(index: number): Extract<Block, { kind: "text" }> {
+    const open = this.#open.get(index);
+    if (open?.kind === "text") return open;
+    const block = { kind: "text", start: this.#textLength } as const;
+    this.#open.set(index, block);
+    return block;
+  }
+
+  #reasoningBlock(index: number): Extract<Block, { kind: "reasoning" }> {
+    const open = this.#open.get(index);
+    if (open?.kind === "reasoning") return open;
+    const block: Extract<Block, { kind: "reasoning" }> = { kind: "reasoning", text: "", signature: "", redacted: [] };
+    this.#open.set(index, block);
+    return block;
+  }
+
+  #chunk(delta: Delta, finish: FinishReason | null = null): SseEvent {
+    return this.#event({
+      ...this.#base(),
+      choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }],
+      ...(this.#includeUsage && { usage: null }),
+    });
+  }
+
+  #usageChunk(event: Extract<ConverseEvent, { type: "metadata" }>): SseEvent {
+    const tier = event.serviceTier;
+    return this.#event({
+      ...this.#base(),
+      choices: [],
+      usage: usage(event.usage),
+      ...(tier !== undefined && { service_tier: tier }),
+    });
+  }
+
+  #base(): Pick<Chunk, "id" | "object" | "created" | "model"> {
+    return { id: this.#head.id, object: "chat.completion.chunk", created: this.#head.created, model: this.#head.model };
+  }
+
+  #event(data: Chunk): SseEvent {
+    return { data };
+  }
+}
+
+function thinkingBlock(block: Extract<Block, { kind: "reasoning" }>): ThinkingBlock | undefined {
+  if (block.signature !== "") return { type: "thinking", thinking: block.text, signature: block.signature };
+  if (block.redacted.length === 0) return undefined;
+  const bytes = Buffer.concat(block.redacted.map((part) => Buffer.from(part, "base64")));
+  return { type: "redacted_thinking", data: bytes.toString("base64") };
+}
+
+function invalid(problem: string): GatewayError {
+  return new GatewayError("upstream_invalid_response", "Bedrock's stream broke off or could not be read.", {
+    cause: new Error(`Converse stream: ${problem}`),
+  });
+}

@@ -1,0 +1,81 @@
+/**
+ * What Chat Completions answers look like: https://platform.openai.com/docs/api-reference/chat/object and
+ * /chat/streaming. Requests have no type: they are outside data and are read field by field.
+ *
+ * Beyond OpenAI's own members, as clients know them from other servers: `reasoning_content`, `thinking_blocks` (signed
+ * reasoning, to be sent back with the next turn), `images`, and `cache_write_tokens`.
+ */
+
+export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter";
+
+export interface ChatCompletion {
+  id: string;
+  object: "chat.completion";
+  created: number;
+  model: string;
+  choices: [{ index: 0; message: AnswerMessage; logprobs: null; finish_reason: FinishReason }];
+  usage: Usage;
+  service_tier?: string;
+}
+
+export interface AnswerMessage {
+  role: "assistant";
+  content: string | null;
+  refusal: null;
+  tool_calls?: ToolCall[];
+  reasoning_content?: string;
+  thinking_blocks?: ThinkingBlock[];
+  annotations?: Annotation[];
+  images?: { type: "image_url"; image_url: { url: string } }[];
+}
+
+export interface ToolCall {
+  id: string;
+  type: "function";
+  function: { name: string; arguments: string };
+}
+
+export type ThinkingBlock =
+  | { type: "thinking"; thinking: string; signature: string }
+  | { type: "redacted_thinking"; data: string };
+
+export interface Annotation {
+  type: "url_citation";
+  url_citation: { start_index: number; end_index: number; title: string; url: string };
+}
+
+/** `prompt_tokens` holds everything that went in, cached or not, so that total = prompt + completion. */
+export interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+  prompt_tokens_details: { cached_tokens: number; cache_write_tokens: number };
+}
+
+export interface Chunk {
+  id: string;
+  object: "chat.completion.chunk";
+  created: number;
+  model: string;
+  choices: { index: 0; delta: Delta; logprobs: null; finish_reason: FinishReason | null }[];
+  /** Present only when the client asked for usage: null on every chunk but the last. */
+  usage?: Usage | null;
+  service_tier?: string;
+}
+
+/** Objects in a delta's lists carry an `index`: SDKs merge them by it. */
+export interface Delta {
+  role?: "assistant";
+  content?: string;
+  reasoning_content?: string;
+  tool_calls?: ToolCallDelta[];
+  thinking_blocks?: (ThinkingBlock & { index: number })[];
+  annotations?: (Annotation & { index: number })[];
+}
+
+export interface ToolCallDelta {
+  index: number;
+  id?: string;
+  type?: "function";
+  function: { name?: string; arguments: string };
+}
