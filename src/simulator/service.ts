@@ -123,6 +123,7 @@ export class SimulatedBedrock {
     } catch {
       throw new Refusal("SerializationException", "The request body is not valid JSON.");
     }
+    this.recorder.changed();
     const objection = this.#options.judge?.(recorded.operation, recorded.json);
     if (objection !== undefined) throw new Refusal("ValidationException", objection);
   }

@@ -21,7 +21,10 @@ export function countTokens(value: JsonValue | undefined): number {
   if (typeof value !== "object") return 1;
   if (!isJsonObject(value)) return Array.isArray(value) ? value.reduce((sum, item) => sum + countTokens(item), 0) : 1;
   let tokens = 0;
-  for (const [key, item] of Object.entries(value)) tokens += key === "bytes" ? MEDIA_TOKENS : countTokens(item);
+  for (const [key, item] of Object.entries(value)) {
+    if (key === "bytes") tokens += MEDIA_TOKENS;
+    else if (key !== "cachePoint") tokens += countTokens(item);
+  }
   return tokens;
 }
 
