@@ -65,6 +65,8 @@ export interface ExchangeServices {
   readonly calls: ConverseCalls;
   readonly recorder: CallRecorder;
   readonly now: () => number;
+  /** One line for each request that was answered without being forwarded, because something is wrong with it. */
+  readonly onRefused: (line: Record<string, unknown>) => void;
   /** A failure that its client is told about as an internal error only. */
   readonly onFault: (error: unknown, requestId: string) => void;
 }
@@ -385,11 +387,23 @@ class HttpExchange implements Exchange {
     // From here on nothing that Envoy reports is of interest, also while the row is being closed.
     this.#phase = "done";
     clearTimeout(this.#keepAlive);
+    if (this.#call === undefined) this.#services.onRefused(this.#refusal(error));
     await this.#call?.record.failed(error, this.#committed ? 200 : error.status);
     if (this.#closed) return;
     if (!this.#committed) return this.#respond(errorAnswer(error, this.#dialect), { error: error.code });
     const events = [...(this.#dialect?.errorEvents(error) ?? [])].map(encodeEvent);
     this.#finish(Buffer.concat(events), { ...this.#call?.record.metadata(), error: error.code });
+  }
+
+  #refusal(error: GatewayError): Record<string, unknown> {
+    return {
+      request_id: this.#requestId,
+      key_id: this.#key?.id,
+      dialect: this.#dialect?.name,
+      status: error.status,
+      error: error.code,
+      param: error.param,
+    };
   }
 
   #respond({ status, headers, body }: Answer, metadata: Metadata = {}): void {

@@ -1,0 +1,98 @@
+/**
+ * `demo`: the gateway as `start` runs it, in front of a simulated Bedrock, with a key made. Needs no AWS account.
+ */
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { randomBytes } from "node:crypto";
+import type { Command } from "commander";
+import { createKeys } from "../access/keys.ts";
+import { refreshingCredentials } from "../bedrock/credentials.ts";
+import { type Config, readConfig } from "../config.ts";
+import { findEnvoy } from "../envoy/install.ts";
+import { createLogger } from "../log.ts";
+import { SIMULATOR_CREDENTIALS, startSimulator } from "../simulator/simulator.ts";
+import { startStandalone } from "../standalone.ts";
+import { openStore } from "../store/open.ts";
+import { type CommandIo, createCommand } from "./command.ts";
+import { runUntilSignal } from "./lifecycle.ts";
+import { runnable } from "./start.ts";
+
+const REGION = "us-east-1";
+const MODEL = "amazon.nova-lite-v1:0";
+const KEY_LIFETIME_MS = 24 * 60 * 60_000;
+/** Milliseconds between two words of a streamed answer, so that a person sees it stream. */
+const PACE_MS = 25;
+
+export function demoCommand(io: CommandIo): Command {
+  return createCommand("demo", io)
+    .description("Run the gateway in front of a simulated Bedrock, with a key made: no AWS account needed")
+    .action(async () => {
+      const envoy = await findEnvoy({ env: io.env, log: (line) => io.stderr.write(`${line}\n`) });
+      const simulator = await startSimulator({ region: REGION, pace: PACE_MS });
+      const folder = await mkdtemp(join(tmpdir(), "bedrock-gateway-demo-"));
+      const envoyLog = join(folder, "envoy.log");
+      const envoyLogFile = await open(envoyLog, "a");
+      try {
+        const config = await demoConfig(io, simulator.url);
+        const log = createLogger(config.logLevel);
+        const credentials = refreshingCredentials({ load: async () => SIMULATOR_CREDENTIALS, now: Date.now, onError: () => {} });
+        const standalone = await startStandalone({ config, log, envoy, credentials, envoyStderr: envoyLogFile.fd });
+        try {
+          const key = await makeKey(config.databaseUrl);
+          io.stdout.write(welcome({ url: standalone.url, adminPort: standalone.adminPort, key, envoyLog }));
+          await runUntilSignal(runnable(standalone, config), log);
+        } finally {
+          await standalone.stop(0);
+        }
+      } finally {
+        await envoyLogFile.close();
+        await rm(folder, { recursive: true, force: true });
+        await simulator.close();
+      }
+    });
+}
+
+/** The operator's own settings, but for what makes it AWS. */
+function demoConfig(io: CommandIo, simulatorUrl: string): Promise<Config> {
+  const { AWS_BEARER_TOKEN_BEDROCK: _, AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: __, ...env } = io.env;
+  return readConfig({
+    HOST: "127.0.0.1",
+    LOG_LEVEL: "warn",
+    ...env,
+    AWS_REGION: REGION,
+    AWS_ENDPOINT_URL_BEDROCK_RUNTIME: simulatorUrl,
+    AWS_ENDPOINT_URL_BEDROCK: simulatorUrl,
+  });
+}
+
+async function makeKey(databaseUrl: string): Promise<string> {
+  const store = await openStore(databaseUrl);
+  try {
+    const keys = createKeys(store, { now: Date.now, randomBytes });
+    const { secret } = await keys.create({ name: "demo", expiresAt: Date.now() + KEY_LIFETIME_MS });
+    return secret;
+  } finally {
+    await store.close();
+  }
+}
+
+function welcome({ url, adminPort, key, envoyLog }: { url: string; adminPort: number; key: string; envoyLog: string }): string {
+  const body = JSON.stringify({ model: MODEL, messages: [{ role: "user", content: "Hello!" }] });
+  const insecure = url.startsWith("https:") ? "-k " : "";
+  return `
+Bedrock Gateway is ready on ${url}, in front of a simulated Bedrock. Any model id is answered.
+
+Your key (it works for a day):
+
+  ${key}
+
+Try it:
+
+  curl ${insecure}${url}/v1/chat/completions -H "Authorization: Bearer ${key}" -H "Content-Type: application/json" -d '${body}'
+
+OpenAI clients take base URL ${url}/v1 and this key. Admin: http://127.0.0.1:${adminPort}/readyz
+Envoy's log and access log: ${envoyLog}
+Ctrl-C ends it.
+`;
+}

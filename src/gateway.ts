@@ -1,0 +1,97 @@
+/**
+ * The service: configuration to store, access, models, ledger, ext_proc server and admin port, and back down again.
+ */
+import { createAuthenticator } from "./access/authenticate.ts";
+import { createRequestLimiter } from "./access/request-limits.ts";
+import { type AdminServer, startAdminServer } from "./admin/server.ts";
+import { createBedrockClient } from "./bedrock/client.ts";
+import { createConverseCalls } from "./bedrock/converse-call.ts";
+import { awsCredentials, bearerCredentials, type CredentialSource } from "./bedrock/credentials.ts";
+import type { Config } from "./config.ts";
+import { dialects } from "./dialects/index.ts";
+import { createExchange } from "./extproc/exchange.ts";
+import { type ExtProcServer, startExtProcServer } from "./extproc/server.ts";
+import type { Logger } from "./log.ts";
+import { createCatalog } from "./models/catalog.ts";
+import { openStore } from "./store/open.ts";
+import { createCallRecorder } from "./usage/call-record.ts";
+import { createLedger } from "./usage/ledger.ts";
+
+export interface Gateway {
+  readonly adminPort: number;
+  /** Says NOT_SERVING to Envoy and not ready to whoever asks; what runs goes on. */
+  stopServing(): void;
+  /** Waits for running exchanges, at most `timeoutMs`. */
+  idle(timeoutMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface GatewayOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly credentials?: CredentialSource;
+}
+
+/** Everything is up when this resolves; when it rejects nothing is left running. */
+export async function startGateway({ config, log, credentials = createCredentials(config, log) }: GatewayOptions): Promise<Gateway> {
+  const { aws, egress } = config;
+  const now = Date.now;
+  const report = (message: string) => (error: unknown, requestId?: string) =>
+    log.error({ err: error, ...(requestId === undefined ? {} : { request_id: requestId }) }, message);
+
+  const store = await openStore(config.databaseUrl);
+  const client = createBedrockClient({ region: aws.region, endpoint: aws.control, egress, credentials });
+  const services = {
+    dialects,
+    authenticator: createAuthenticator({ store, now, onTouchError: report("a key's time of last use was not written") }),
+    limiter: createRequestLimiter(),
+    catalog: createCatalog({ client, now, onError: report("the model catalog was not refreshed") }),
+    calls: createConverseCalls({ region: aws.region, endpoint: aws.runtime, credentials, now }),
+    recorder: createCallRecorder({
+      ledger: createLedger(store.calls),
+      region: aws.region,
+      now,
+      log: (line) => log.info(line, "call"),
+      onFault: report("a call's row was not closed"),
+    }),
+    now,
+    onRefused: (line: Record<string, unknown>) => log.info(line, "refused"),
+    onFault: report("request failed"),
+  };
+
+  let draining = false;
+  let extProc: ExtProcServer | undefined;
+  let admin: AdminServer;
+  try {
+    extProc = await startExtProcServer({
+      listen: config.extProcListen,
+      openExchange: (send) => createExchange(services, send),
+      onFault: report("ext_proc stream failed"),
+    });
+    admin = await startAdminServer({ ...config.admin, notReady: () => (draining ? "draining" : undefined) });
+  } catch (error) {
+    await extProc?.close();
+    await store.close();
+    throw error;
+  }
+
+  const server = extProc;
+  return {
+    adminPort: admin.port,
+    stopServing() {
+      draining = true;
+      server.stopServing();
+    },
+    idle: (timeoutMs) => server.idle(timeoutMs),
+    async close() {
+      await server.close();
+      await admin.close();
+      await store.close();
+    },
+  };
+}
+
+export function createCredentials({ aws }: Config, log: Logger): CredentialSource {
+  if (aws.bearerToken !== undefined) return bearerCredentials(aws.bearerToken);
+  return awsCredentials({ onError: (error) => log.error({ err: error }, "AWS credentials could not be loaded") });
+}
