@@ -47,6 +47,7 @@ function lastToolResults({ messages }: ConverseCall): string[] {
 }
 
 function chosenTools(call: ConverseCall, text: string): JsonObject[] {
+  if (call.tools.length === 0) return [];
   const config = call.body.toolConfig;
   const choice = isJsonObject(config) && isJsonObject(config.toolChoice) ? config.toolChoice : {};
   const forced = isJsonObject(choice.tool) ? choice.tool.name : undefined;

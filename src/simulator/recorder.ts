@@ -89,17 +89,21 @@ export class Recorder {
   /** The oldest recorded request that passes `test`, now or within `timeoutMs`; rejects afterwards. */
   waitFor(test: (request: RecordedRequest) => boolean, timeoutMs: number): Promise<RecordedRequest> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#waiting.delete(check);
-        reject(new Error(`no such request within ${timeoutMs} ms; ${this.requests.length} recorded`));
-      }, timeoutMs);
-      const check = () => {
-        const found = this.requests.find(test);
-        if (found === undefined) return;
+      const settle = (finish: () => void) => {
         clearTimeout(timer);
         this.#waiting.delete(check);
-        resolve(found);
+        finish();
       };
+      const check = () => {
+        try {
+          const found = this.requests.find(test);
+          if (found !== undefined) settle(() => resolve(found));
+        } catch (error) {
+          settle(() => reject(error));
+        }
+      };
+      const late = () => new Error(`no such request within ${timeoutMs} ms; ${this.requests.length} recorded`);
+      const timer = setTimeout(() => settle(() => reject(late())), timeoutMs);
       this.#waiting.add(check);
       check();
     });

@@ -7,6 +7,8 @@
 import { isJsonObject, type JsonObject, type JsonValue } from "../json.ts";
 
 const MAX_DEPTH = 8;
+/** Deeper down only required properties are filled: a recursive schema would grow without end. */
+const FULL_DEPTH = 4;
 
 const BY_FORMAT: Readonly<Record<string, string>> = {
   date: "2026-01-15",
@@ -75,8 +77,10 @@ function ofType(schema: JsonObject, at: Place): JsonValue {
 function object(schema: JsonObject, at: Place): JsonObject {
   const { properties } = schema;
   if (!isJsonObject(properties)) return {};
+  const required = list(schema.required);
   const result: Record<string, JsonValue> = {};
-  for (const [name, property] of Object.entries(properties)) result[name] = value(property, { ...at, name });
+  for (const [name, property] of Object.entries(properties))
+    if (at.depth <= FULL_DEPTH || required.includes(name)) result[name] = value(property, { ...at, name });
   return result;
 }
 

@@ -293,6 +293,8 @@ function readBody(request: IncomingMessage): Promise<Buffer> {
       else reject(new Refusal("RequestEntityTooLargeException", "The request body is too large."));
     });
     request.on("error", () => reject(new Gone()));
-    request.on("close", () => reject(new Gone()));
+    request.on("close", () => {
+      if (!request.complete) reject(new Gone());
+    });
   });
 }

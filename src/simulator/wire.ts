@@ -26,7 +26,9 @@ export class Exchange {
   readonly requestId: string;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
-  readonly #closed = new AbortController();
+  readonly #recorder: Recorder;
+  /** Made by the first wait; most exchanges never wait. */
+  #closed: AbortController | undefined;
   #cut = false;
 
   constructor(
@@ -36,14 +38,15 @@ export class Exchange {
   ) {
     this.#request = request;
     this.#response = response;
+    this.#recorder = context.recorder;
     this.recorded = context.recorded;
     this.requestId = context.requestId;
     response.on("close", () => {
       this.recorded.aborted = !this.#cut && !response.writableFinished;
       this.recorded.done = true;
-      this.#closed.abort();
+      this.#closed?.abort();
       context.onDone();
-      context.recorder.changed();
+      this.#recorder.changed();
     });
     response.on("error", () => {}); // The close that follows says it all.
   }
@@ -55,6 +58,8 @@ export class Exchange {
   /** Silence of so many milliseconds. Throws Gone when the other side leaves meanwhile. */
   async wait(milliseconds: number): Promise<void> {
     if (milliseconds <= 0) return;
+    if (!this.open) throw new Gone();
+    this.#closed ??= new AbortController();
     try {
       await setTimeout(milliseconds, undefined, { signal: this.#closed.signal });
     } catch {
@@ -70,6 +75,7 @@ export class Exchange {
       "x-amzn-requestid": this.requestId,
       ...headers,
     });
+    this.#recorder.changed();
   }
 
   /** A whole JSON response; with `cut`, its first half and then the end of the connection. */

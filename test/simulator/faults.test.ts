@@ -300,6 +300,24 @@ describe("the server", () => {
   });
 });
 
+describe("a slow reader", () => {
+  it("holds the stream back, and gets every byte in the end", async () => {
+    await start({ verify: false });
+    const bytes = new Uint8Array(1024 * 1024).fill(97);
+    simulator.script({ kind: "events", steps: Array.from({ length: 24 }, () => ({ bytes })) });
+    const socket = connect(simulator.port, "127.0.0.1");
+    socket.write(`POST ${STREAM_PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n`);
+    socket.write(`content-length: ${BODY.length}\r\n\r\n${BODY}`);
+    const request = await simulator.waitFor((one) => one.status === 200);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(request.done, false);
+    let received = 0;
+    for await (const chunk of socket) received += chunk.filter((byte: number) => byte === 97).length;
+    assert.ok(received >= 24 * bytes.length);
+    assert.deepEqual([request.done, request.aborted], [true, false]);
+  });
+});
+
 describe("close", () => {
   it("ends answers that are under way, and can be called twice", async () => {
     simulator.script({ kind: "events", steps: [START, { silence: 60_000 }, STOP] });
