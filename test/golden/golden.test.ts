@@ -1,0 +1,95 @@
+/**
+ * Golden files: what a dialect makes of what comes in, word for word. A folder is a dialect.
+ *
+ *   NAME.request.json → NAME.converse.json and NAME.warnings.json, or NAME.error.json
+ *   NAME.answer.json  → NAME.reply.json    (Bedrock's answer to NAME.request.json, or to DEFAULT_REQUEST)
+ *   NAME.frames.jsonl → NAME.sse           (likewise; Converse events, one on a line)
+ *
+ * `npm run golden:update` writes what comes out; the diff is the review. Every Converse body is also judged by AWS's model.
+ */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { describe, it } from "node:test";
+import { converseResponse } from "../../src/bedrock/converse-response.ts";
+import type { Conversation, Dialect } from "../../src/dialects/dialect.ts";
+import { dialects } from "../../src/dialects/index.ts";
+import { toGatewayError } from "../../src/errors.ts";
+import { parseJson } from "../../src/json.ts";
+import { judgeConverse } from "../aws-model/judge.ts";
+import { brokenRules } from "../aws-model/rules.ts";
+import { readFrames, renderStream } from "./stream-text.ts";
+
+const UPDATE = process.env.UPDATE_GOLDEN === "1";
+const META = { id: "0123456789abcdef", created: 1_700_000_000 };
+const DEFAULT_REQUEST = {
+  model: "test-model",
+  messages: [{ role: "user", content: "Hi" }],
+  stream: true,
+  stream_options: { include_usage: true },
+};
+
+for (const dialect of dialects) {
+  const folder = new URL(`${dialect.name}/`, import.meta.url);
+  const names = readdirSync(folder);
+  const cases = (suffix: string): string[] =>
+    names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length));
+
+  describe(`golden ${dialect.name}`, () => {
+    for (const name of cases(".request.json")) it(`${name}: request`, () => checkRequest(dialect, folder, name));
+    for (const name of cases(".answer.json")) it(`${name}: answer`, () => checkAnswer(dialect, folder, name));
+    for (const name of cases(".frames.jsonl")) it(`${name}: stream`, () => checkStream(dialect, folder, name));
+  });
+}
+
+function checkRequest(dialect: Dialect, folder: URL, name: string): void {
+  let conversation: Conversation;
+  try {
+    conversation = dialect.decode(read(folder, `${name}.request.json`), META);
+  } catch (error) {
+    expectFile(folder, `${name}.error.json`, pretty(dialect.errorBody(toGatewayError(error))));
+    for (const gone of ["converse", "warnings"]) expectNoFile(folder, `${name}.${gone}.json`);
+    return;
+  }
+  const { request, warnings } = conversation;
+  expectNoFile(folder, `${name}.error.json`);
+  expectFile(folder, `${name}.converse.json`, pretty(request));
+  if (warnings.length > 0) expectFile(folder, `${name}.warnings.json`, pretty(warnings));
+  else expectNoFile(folder, `${name}.warnings.json`);
+  assert.deepEqual(judgeConverse(request), []);
+  assert.deepEqual(brokenRules(request), []);
+}
+
+function checkAnswer(dialect: Dialect, folder: URL, name: string): void {
+  const answer = converseResponse(read(folder, `${name}.answer.json`));
+  expectFile(folder, `${name}.reply.json`, pretty(conversationFor(dialect, folder, name).reply(answer)));
+}
+
+function checkStream(dialect: Dialect, folder: URL, name: string): void {
+  const frames = readFrames(new URL(`${name}.frames.jsonl`, folder));
+  expectFile(folder, `${name}.sse`, renderStream(dialect, conversationFor(dialect, folder, name), frames));
+}
+
+function conversationFor(dialect: Dialect, folder: URL, name: string): Conversation {
+  const file = `${name}.request.json`;
+  return dialect.decode(existsSync(new URL(file, folder)) ? read(folder, file) : DEFAULT_REQUEST, META);
+}
+
+function read(folder: URL, file: string): unknown {
+  return parseJson(readFileSync(new URL(file, folder), "utf8"));
+}
+
+function pretty(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+function expectFile(folder: URL, file: string, text: string): void {
+  const url = new URL(file, folder);
+  if (UPDATE) writeFileSync(url, text);
+  else assert.equal(text, existsSync(url) ? readFileSync(url, "utf8") : "(no such file)");
+}
+
+function expectNoFile(folder: URL, file: string): void {
+  const url = new URL(file, folder);
+  if (UPDATE) rmSync(url, { force: true });
+  assert.equal(existsSync(url), false, `${file} should not exist`);
+}
