@@ -19,7 +19,9 @@ for (const command of [startCommand, demoCommand, serveCommand, envoyConfigComma
 
 // One request's mistake must not end everybody else's: it is said, and the process goes on.
 process.on("unhandledRejection", (error) => {
-  process.stderr.write(`unhandled rejection: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.stderr.write(
+    `unhandled rejection: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
 });
 
 const exitCode = await runCommand(program, process.argv.slice(2), io);

@@ -54,7 +54,9 @@ export class ConfigError extends Error {
   readonly problems: readonly string[];
 
   constructor(problems: readonly string[]) {
-    super(`The configuration has ${problems.length === 1 ? "a problem" : `${problems.length} problems`}:\n${problems.map((line) => `  ${line}`).join("\n")}`);
+    super(
+      `The configuration has ${problems.length === 1 ? "a problem" : `${problems.length} problems`}:\n${problems.map((line) => `  ${line}`).join("\n")}`,
+    );
     this.problems = problems;
   }
 }
@@ -124,7 +126,9 @@ function reader(environment: Environment, problems: string[]): EnvReader {
 async function readRegion(env: EnvReader, problems: string[]): Promise<string> {
   const region = env.text("AWS_REGION") ?? env.text("AWS_DEFAULT_REGION") ?? (await profileRegion(env));
   if (region === undefined) {
-    problems.push("AWS_REGION is not set, and the AWS profile has no region. Set it to a region of Amazon Bedrock, such as us-east-1.");
+    problems.push(
+      "AWS_REGION is not set, and the AWS profile has no region. Set it to a region of Amazon Bedrock, such as us-east-1.",
+    );
   } else if (!REGION.test(region)) {
     problems.push(`AWS_REGION must be the name of an AWS region such as us-east-1, got ${JSON.stringify(region)}.`);
   } else {

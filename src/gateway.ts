@@ -33,7 +33,11 @@ export interface GatewayOptions {
 }
 
 /** Everything is up when this resolves; when it rejects nothing is left running. */
-export async function startGateway({ config, log, credentials = createCredentials(config, log) }: GatewayOptions): Promise<Gateway> {
+export async function startGateway({
+  config,
+  log,
+  credentials = createCredentials(config, log),
+}: GatewayOptions): Promise<Gateway> {
   const { aws, egress } = config;
   const now = Date.now;
   const report = (message: string) => (error: unknown, requestId?: string) =>
@@ -43,7 +47,11 @@ export async function startGateway({ config, log, credentials = createCredential
   const client = createBedrockClient({ region: aws.region, endpoint: aws.control, egress, credentials });
   const services = {
     dialects,
-    authenticator: createAuthenticator({ store, now, onTouchError: report("a key's time of last use was not written") }),
+    authenticator: createAuthenticator({
+      store,
+      now,
+      onTouchError: report("a key's time of last use was not written"),
+    }),
     limiter: createRequestLimiter(),
     catalog: createCatalog({ client, now, onError: report("the model catalog was not refreshed") }),
     calls: createConverseCalls({ region: aws.region, endpoint: aws.runtime, credentials, now }),

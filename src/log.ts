@@ -9,11 +9,19 @@ import type { LogLevel } from "./config.ts";
 
 export type { Logger } from "pino";
 
-const SECRET_PATHS = ["authorization", "x-api-key", "api-key", "secretAccessKey", "sessionToken", "token", "secret", "key"].flatMap(
-  (name) => [`["${name}"]`, `*["${name}"]`],
-);
+const SECRET_PATHS = [
+  "authorization",
+  "x-api-key",
+  "api-key",
+  "secretAccessKey",
+  "sessionToken",
+  "token",
+  "secret",
+  "key",
+].flatMap((name) => [`["${name}"]`, `*["${name}"]`]);
 
-const SECRETS = /\bsk-[A-Za-z0-9_-]{8,}|\bBearer\s+\S+|\b(AKIA|ASIA)[A-Z0-9]{12,}\b|\bbedrock-api-key-\S+|\bABSK\S{20,}/g;
+const SECRETS =
+  /\bsk-[A-Za-z0-9_-]{8,}|\bBearer\s+\S+|\b(AKIA|ASIA)[A-Z0-9]{12,}\b|\bbedrock-api-key-\S+|\bABSK\S{20,}/g;
 
 export function createLogger(level: LogLevel, output?: DestinationStream): Logger {
   return pino(

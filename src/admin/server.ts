@@ -39,7 +39,9 @@ export async function startAdminServer({ host, port, notReady }: AdminServerOpti
     });
     server.once("error", (error: NodeJS.ErrnoException) => {
       const taken = error.code === "EADDRINUSE";
-      reject(taken ? new Error(`Port ${port} on ${host} is in use; set ADMIN_PORT to a free one.`, { cause: error }) : error);
+      reject(
+        taken ? new Error(`Port ${port} on ${host} is in use; set ADMIN_PORT to a free one.`, { cause: error }) : error,
+      );
     });
   });
 }

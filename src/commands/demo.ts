@@ -1,10 +1,11 @@
 /**
  * `demo`: the gateway as `start` runs it, in front of a simulated Bedrock, with a key made. Needs no AWS account.
  */
+
+import { randomBytes } from "node:crypto";
 import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { randomBytes } from "node:crypto";
 import type { Command } from "commander";
 import { createKeys } from "../access/keys.ts";
 import { refreshingCredentials } from "../bedrock/credentials.ts";
@@ -36,7 +37,11 @@ export function demoCommand(io: CommandIo): Command {
       try {
         const config = await demoConfig(io, simulator.url);
         const log = createLogger(config.logLevel);
-        const credentials = refreshingCredentials({ load: async () => SIMULATOR_CREDENTIALS, now: Date.now, onError: () => {} });
+        const credentials = refreshingCredentials({
+          load: async () => SIMULATOR_CREDENTIALS,
+          now: Date.now,
+          onError: () => {},
+        });
         const standalone = await startStandalone({ config, log, envoy, credentials, envoyStderr: envoyLogFile.fd });
         try {
           const key = await makeKey(config.databaseUrl);
@@ -77,7 +82,17 @@ async function makeKey(databaseUrl: string): Promise<string> {
   }
 }
 
-function welcome({ url, adminPort, key, envoyLog }: { url: string; adminPort: number; key: string; envoyLog: string }): string {
+function welcome({
+  url,
+  adminPort,
+  key,
+  envoyLog,
+}: {
+  url: string;
+  adminPort: number;
+  key: string;
+  envoyLog: string;
+}): string {
   const body = JSON.stringify({ model: MODEL, messages: [{ role: "user", content: "Hello!" }] });
   const insecure = url.startsWith("https:") ? "-k " : "";
   return `

@@ -13,7 +13,9 @@ import { sharedSecretPath } from "./start.ts";
 
 export function envoyConfigCommand(io: CommandIo): Command {
   return createCommand("envoy-config", io)
-    .description("Write envoy.yaml for an Envoy that runs elsewhere, with TLS_CERT, TLS_KEY, AWS_CA_BUNDLE and PORT applied")
+    .description(
+      "Write envoy.yaml for an Envoy that runs elsewhere, with TLS_CERT, TLS_KEY, AWS_CA_BUNDLE and PORT applied",
+    )
     .option("--socket-dir <folder>", "the folder that Envoy and the service share", "/run/gateway")
     .option("--output <file>", "where to write it; the default is envoy.yaml in the socket folder")
     .action(async ({ socketDir, output = join(socketDir, "envoy.yaml") }: { socketDir: string; output?: string }) => {

@@ -80,7 +80,9 @@ export function runnable(standalone: Standalone, config: Config): Runnable {
       standalone.envoy.exited.then(async ({ code, signal }) => {
         if (ending) return;
         await standalone.stop(0);
-        reject(new CommandFailure(`Envoy ended by itself (${signal ?? `exit code ${code}`}). Its log above has the reason.`));
+        reject(
+          new CommandFailure(`Envoy ended by itself (${signal ?? `exit code ${code}`}). Its log above has the reason.`),
+        );
       });
     }),
   };

@@ -6,12 +6,15 @@ import type { Headers } from "./wire.ts";
 /** Set by Envoy's local_reply_config on every answer that is Envoy's own; the value is its response flags. */
 export const LOCAL_REPLY_HEADER = "x-gateway-local-reply";
 
-/** Envoy's own, and what the gateway sets itself. `host` and pseudo-headers can't be removed. */
-const KEPT_FOR_BEDROCK = new Set(["host", "content-type", "content-length", "x-request-id"]);
+/**
+ * `host` and pseudo-headers can't be removed, Envoy's own may not be. Without x-forwarded-proto no route matches; the
+ * route takes it off.
+ */
+const KEPT_FOR_BEDROCK = new Set(["host", "content-type", "content-length", "x-request-id", "x-forwarded-proto"]);
 
 /** Everything that the client sent and that Bedrock has no use for: its key, cookies, SDK telemetry, `x-amz-*`. */
 export function headersToRemove(request: Headers): string[] {
-  return [...request.keys()].filter((name) => !name.startsWith(":") && !KEPT_FOR_BEDROCK.has(name));
+  return [...request.keys()].filter((name) => !/^(:|x-envoy-)/.test(name) && !KEPT_FOR_BEDROCK.has(name));
 }
 
 /** `x-amzn-requestid` is what AWS's support asks for. */
