@@ -7,6 +7,7 @@
 import { GatewayError } from "../errors.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../json.ts";
 import type { AnswerBlock, ConverseResponse, ImageBlock, TokenUsage } from "./converse.ts";
+import { tokenUsage } from "./converse-events.ts";
 
 /** A parsed body as a ConverseResponse; throws GatewayError `upstream_invalid_response`. */
 export function converseResponse(value: unknown): ConverseResponse {
@@ -23,7 +24,7 @@ export function converseResponse(value: unknown): ConverseResponse {
       message: { role: text(message, "role") ?? "assistant", content: message.content.filter(isJsonObject).map(block) },
     },
     stopReason: value.stopReason,
-    usage: tokenUsage(value.usage),
+    usage: countedUsage(value.usage),
     ...(latencyMs !== undefined && { metrics: { latencyMs } }),
     ...(additionalModelResponseFields !== undefined && { additionalModelResponseFields }),
     ...(tier !== undefined && { serviceTier: { type: tier } }),
@@ -31,26 +32,11 @@ export function converseResponse(value: unknown): ConverseResponse {
   };
 }
 
-/** Bedrock's token counts, of an answer or of a stream's `metadata` event; throws as above. */
-export function tokenUsage(value: unknown): TokenUsage {
+function countedUsage(value: JsonValue | undefined): TokenUsage {
   if (!isJsonObject(value)) throw invalid("no usage");
-  const inputTokens = number(value, "inputTokens");
-  const outputTokens = number(value, "outputTokens");
-  if (inputTokens === undefined || outputTokens === undefined) throw invalid("no token counts in usage");
-  const usage: TokenUsage = { inputTokens, outputTokens };
-  for (const key of ["totalTokens", "cacheReadInputTokens", "cacheWriteInputTokens"] as const) {
-    const count = number(value, key);
-    if (count !== undefined) usage[key] = count;
-  }
-  if (Array.isArray(value.cacheDetails)) usage.cacheDetails = value.cacheDetails.flatMap(cacheDetail);
-  return usage;
-}
-
-function cacheDetail(value: unknown): { ttl: string; inputTokens: number }[] {
-  if (!isJsonObject(value)) return [];
-  const ttl = text(value, "ttl");
-  const inputTokens = number(value, "inputTokens");
-  return ttl === undefined || inputTokens === undefined ? [] : [{ ttl, inputTokens }];
+  if (number(value, "inputTokens") === undefined || number(value, "outputTokens") === undefined)
+    throw invalid("no token counts in usage");
+  return tokenUsage(value);
 }
 
 function block(value: JsonObject): AnswerBlock {
