@@ -7,9 +7,10 @@
  * runs at once do not see each other's half-written file.
  */
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 
 export interface FindEnvoyOptions {
   readonly env: NodeJS.ProcessEnv;
@@ -46,9 +47,12 @@ export async function findEnvoy(options: FindEnvoyOptions): Promise<string> {
   const { env, log } = options;
   if (env.ENVOY_PATH) return operatorsEnvoy(env.ENVOY_PATH, log);
 
-  const onPath = await version("envoy", env).catch(() => undefined);
-  if (onPath !== undefined && atLeast(onPath, ENVOY_VERSION)) return "envoy";
-  if (onPath !== undefined) log(`The Envoy on PATH is ${onPath}, and the gateway needs ${ENVOY_VERSION} or newer.`);
+  for (const path of onPath(env)) {
+    const found = await version(path, env).catch(() => undefined);
+    if (found === undefined) continue;
+    if (atLeast(found, ENVOY_VERSION)) return path;
+    log(`The Envoy on PATH is ${found}, and the gateway needs ${ENVOY_VERSION} or newer.`);
+  }
 
   const cacheDir = options.cacheDir ?? join(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "bedrock-gateway");
   const home = join(cacheDir, `envoy-${ENVOY_VERSION}-${PLATFORM}`);
@@ -64,6 +68,11 @@ export async function findEnvoy(options: FindEnvoyOptions): Promise<string> {
     await rm(work, { recursive: true, force: true });
   }
   return cached;
+}
+
+function onPath(env: NodeJS.ProcessEnv): string[] {
+  const dirs = (env.PATH ?? "").split(delimiter).filter((dir) => dir !== "");
+  return dirs.map((dir) => join(dir, "envoy")).filter((path) => existsSync(path));
 }
 
 type Install = Required<FindEnvoyOptions>;

@@ -144,6 +144,7 @@ function args(configPath: string, options: StartOptions): string[] {
   const given = ["-c", configPath, "--disable-hot-restart", "--log-level", options.logLevel ?? "warn"];
   // `immediate`: from /healthcheck/fail on every answer closes its connection, not a growing share of them.
   given.push("--drain-strategy", "immediate", "--drain-time-s", String(options.drainSeconds ?? 1));
+  given.push("--file-flush-interval-msec", "1000"); // the access log; 10 s by default
   if (options.concurrency !== undefined) given.push("--concurrency", String(options.concurrency));
   return given;
 }

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type EnvoyOptions, renderEnvoyConfig } from "../../src/envoy/config.ts";
 import { findEnvoy } from "../../src/envoy/install.ts";
 import { type EnvoyProcess, startEnvoy } from "../../src/envoy/process.ts";
@@ -13,8 +14,12 @@ export interface RunningEnvoy extends AsyncDisposable {
   readonly port: number;
   /** Holds extproc.sock, egress.sock and admin.sock. */
   readonly dir: string;
-  /** Envoy's log and the access log so far. */
+  /** What `startEnvoy` told its caller. */
+  readonly messages: readonly string[];
+  /** Envoy's log and the access log so far; written a moment after the fact. */
   log(): string;
+  /** Waits for a line of the log that holds `text`. */
+  logged(text: string): Promise<string>;
 }
 
 export const TEMPLATE = readFileSync(new URL("../../envoy/envoy.yaml", import.meta.url), "utf8");
@@ -23,21 +28,38 @@ export function envoyBinary(): Promise<string> {
   return findEnvoy({ env: process.env, log: (message) => console.error(message) });
 }
 
-export async function runEnvoy(options: Partial<EnvoyOptions> = {}): Promise<RunningEnvoy> {
+interface RunOptions extends Partial<EnvoyOptions> {
+  /** Changes the configuration: a timeout that is too long for a test. */
+  readonly edit?: (config: string) => string;
+}
+
+export async function runEnvoy(options: RunOptions = {}): Promise<RunningEnvoy> {
   const binary = await envoyBinary();
   const dir = options.socketDir ?? (await temporaryDir());
-  const config = renderEnvoyConfig(TEMPLATE, { host: "127.0.0.1", port: 0, socketDir: dir, ...options });
+  const { edit = (config) => config, ...given } = options;
+  const config = edit(renderEnvoyConfig(TEMPLATE, { host: "127.0.0.1", port: 0, socketDir: dir, ...given }));
   const logFile = join(dir, "log");
   const stderr = openSync(logFile, "a");
   const log = (): string => readFileSync(logFile, "utf8");
+  const logged = async (text: string): Promise<string> => {
+    for (const deadline = performance.now() + 3_000; performance.now() < deadline; await sleep(20)) {
+      const line = log()
+        .split("\n")
+        .find((candidate) => candidate.includes(text));
+      if (line !== undefined) return line;
+    }
+    throw new Error(`Envoy did not log ${text}:\n${log()}`);
+  };
+  const messages: string[] = [];
+  const tell = (message: string): void => void messages.push(message);
   try {
-    const envoy = await startEnvoy({ binary, config, runDir: dir, log: () => {}, concurrency: 1, stderr });
+    const envoy = await startEnvoy({ binary, config, runDir: dir, log: tell, concurrency: 1, stderr });
     const dispose = async (): Promise<void> => {
       await envoy.stop();
       await rm(dir, { recursive: true, force: true });
     };
     try {
-      return { process: envoy, port: await envoy.ready(), dir, log, [Symbol.asyncDispose]: dispose };
+      return { process: envoy, port: await envoy.ready(), dir, messages, log, logged, [Symbol.asyncDispose]: dispose };
     } catch (error) {
       const text = log();
       await dispose();
@@ -54,12 +76,12 @@ export function temporaryDir(): Promise<string> {
 }
 
 /** Sends bytes as they are and gives what comes back until the connection ends. */
-export function sendRaw(port: number, bytes: string): Promise<string> {
+export function sendRaw(port: number, bytes: string, timeoutMs = 5_000): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, "127.0.0.1");
     const chunks: Buffer[] = [];
-    socket.setTimeout(5_000, () => socket.destroy());
-    socket.on("data", (chunk) => {
+    socket.setTimeout(timeoutMs, () => socket.destroy());
+    socket.on("data", (chunk: Buffer) => {
       chunks.push(chunk);
       // A whole answer is enough: a keep-alive connection would stay open.
       if (Buffer.concat(chunks).includes("}}")) socket.end();
