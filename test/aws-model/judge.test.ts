@@ -81,7 +81,10 @@ describe("the rules beyond the model", () => {
     [/nothing before it/, (request) => request.system?.shift()],
     [/two cache points in a row/, (request) => request.system?.push({ cachePoint: { type: "default" } })],
     [/1h cache point after/, (request) => contentOf(request, 0).push({ cachePoint: { type: "default", ttl: "1h" } })],
-    [/5 cache points/, (request) => void (request.system = [1, 2, 3, 4, 5].flatMap(() => request.system ?? []))],
+    [
+      /5 cache points/,
+      (request) => request.system?.push(...Array.from({ length: 4 }, () => request.system ?? []).flat()),
+    ],
     [/ends the conversation with a call/, (request) => request.messages.splice(2)],
     [/only a user may send/, (request) => contentOf(request, 1).unshift(document)],
     [/document without text/, (request) => contentOf(request, 0).splice(0, 1, document)],
