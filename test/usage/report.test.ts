@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { describe, it, type TestContext } from "node:test";
+import { createKeys, type Keys } from "../../src/access/keys.ts";
+import type { Store } from "../../src/store/store.ts";
+import { createLedger } from "../../src/usage/ledger.ts";
+import { usageReport, usageTotal } from "../../src/usage/report.ts";
+import { openTempStore } from "../store/temp-store.ts";
+
+const DAY_1 = Date.parse("2026-11-21T23:59:59.999Z");
+const DAY_2 = Date.parse("2026-11-22T00:00:00.000Z");
+
+describe("usageReport", () => {
+  it("is empty before the first call", async (t) => {
+    const { store } = await openTempStore(t);
+    for (const by of ["key", "team", "model", "day"] as const) {
+      assert.deepEqual(await usageReport(store.calls, { by }), []);
+    }
+  });
+
+  it("adds up each key's calls under its id and name", async (t) => {
+    const { store, alice, bob } = await openWithCalls(t);
+    assert.deepEqual(await usageReport(store.calls, { by: "key" }), [
+      {
+        key_id: alice,
+        name: "alice",
+        requests: 3,
+        input_tokens: 111,
+        output_tokens: 222,
+        cache_read_tokens: 333,
+        cache_write_tokens: 444,
+        cost_usd: null,
+        estimated_requests: 1,
+        unpriced_requests: 2,
+      },
+      {
+        key_id: bob,
+        name: "bob",
+        requests: 1,
+        input_tokens: 1000,
+        output_tokens: 0,
+        cache_read_tokens: 0,
+        cache_write_tokens: 0,
+        cost_usd: null,
+        estimated_requests: 0,
+        unpriced_requests: 1,
+      },
+    ]);
+  });
+
+  it("counts for the team that a key belonged to when it called", async (t) => {
+    const { store, keys, alice } = await openWithCalls(t);
+    await keys.update(alice, { team: "other" });
+    assert.deepEqual(await inputsBy(store, "team"), [
+      ["core", 111],
+      [null, 1000],
+    ]);
+  });
+
+  it("groups by the model that was invoked", async (t) => {
+    const { store } = await openWithCalls(t);
+    assert.deepEqual(await inputsBy(store, "model"), [
+      ["us.claude", 1111],
+      ["us.nova", 0],
+    ]);
+  });
+
+  it("groups by UTC day", async (t) => {
+    const { store } = await openWithCalls(t);
+    assert.deepEqual(await inputsBy(store, "day"), [
+      ["2026-11-21", 11],
+      ["2026-11-22", 1100],
+    ]);
+  });
+
+  it("takes calls from the start of a range up to, but without, its end", async (t) => {
+    const { store } = await openWithCalls(t);
+    const inputs = async (range: { from?: number; to?: number }) =>
+      usageTotal(await usageReport(store.calls, { by: "key", ...range })).input_tokens;
+    assert.equal(await inputs({ to: DAY_2 }), 11);
+    assert.equal(await inputs({ from: DAY_2 }), 1100);
+    assert.equal(await inputs({ from: DAY_1, to: DAY_2 + 1 }), 1111);
+    assert.deepEqual(await usageReport(store.calls, { by: "key", to: DAY_1 - 1000 }), []);
+  });
+
+  it("counts a call that was forwarded and is still open", async (t) => {
+    const { store, alice } = await openWithCalls(t);
+    const before = usageTotal(await usageReport(store.calls, { by: "key" }));
+    await open(store, "open", alice, "us.nova", DAY_2);
+    assert.deepEqual(usageTotal(await usageReport(store.calls, { by: "key" })), { ...before, requests: 5 });
+  });
+});
+
+async function inputsBy(store: Store, by: "team" | "model" | "day"): Promise<unknown[]> {
+  return (await usageReport(store.calls, { by })).map((row) => [row[by], row.input_tokens]);
+}
+
+/** alice: two calls with tokens, one of them estimated, and one that Bedrock refused. bob: one call, without a team. */
+async function openWithCalls(t: TestContext): Promise<{ store: Store; keys: Keys; alice: string; bob: string }> {
+  const { store } = await openTempStore(t);
+  const keys = createKeys(store, { now: Date.now, randomBytes });
+  const bob = (await keys.create({ name: "bob" })).key.id;
+  const alice = (await keys.create({ name: "alice", team: "core" })).key.id;
+  const ledger = createLedger(store.calls);
+  const close = (id: string, tokens: readonly [number, number, number, number], estimated = false) => {
+    const [inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens] = tokens;
+    const usage = { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens };
+    return ledger.close(id, { status: "ok", httpStatus: 200, usage, estimated, finishedAt: DAY_2 + 5000 });
+  };
+  await open(store, "a1", alice, "us.claude", DAY_1);
+  await close("a1", [11, 22, 33, 44]);
+  await open(store, "a2", alice, "us.claude", DAY_2);
+  await close("a2", [100, 200, 300, 400], true);
+  await open(store, "a3", alice, "us.nova", DAY_2);
+  await close("a3", [0, 0, 0, 0]);
+  await open(store, "b1", bob, "us.claude", DAY_2);
+  await close("b1", [1000, 0, 0, 0]);
+  return { store, keys, alice, bob };
+}
+
+async function open(store: Store, id: string, keyId: string, modelInvoked: string, startedAt: number): Promise<void> {
+  const call = { id, keyId, dialect: "openai-chat", modelRequested: "claude", region: "us-east-1", stream: false };
+  await store.calls.open({ ...call, modelInvoked, startedAt });
+}
