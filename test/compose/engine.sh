@@ -24,6 +24,8 @@ running() { [ -f "$ENGINE/docker.pid" ] && [ "$(cat "/proc/$(cat "$ENGINE/docker
 
 start_engine() {
   : >"$CACHE/engine.env"
+  # Inherited from an earlier start, it would look like an installed Compose.
+  [ "${DOCKER_CONFIG:-}" != "$CACHE/docker-config" ] || unset DOCKER_CONFIG
   if ! running && docker info >/dev/null 2>&1; then
     say "using the engine that is here: $(docker version --format '{{.Server.Version}}')"
     return
