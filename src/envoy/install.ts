@@ -45,7 +45,7 @@ const INSTALL_TIMEOUT_MS = 300_000;
 /** The path of an Envoy that runs on this machine. Rejects with what to install when there is none. */
 export async function findEnvoy(options: FindEnvoyOptions): Promise<string> {
   const { env, log } = options;
-  if (env.ENVOY_PATH) return operatorsEnvoy(env.ENVOY_PATH, log);
+  if (env.ENVOY_PATH) return operatorsEnvoy(env.ENVOY_PATH, options);
 
   for (const path of onPath(env)) {
     const found = await version(path, env).catch(() => undefined);
@@ -78,8 +78,8 @@ function onPath(env: NodeJS.ProcessEnv): string[] {
 type Install = Required<FindEnvoyOptions>;
 
 /** The operator's word stands, even for a version that we don't know. */
-async function operatorsEnvoy(path: string, log: (message: string) => void): Promise<string> {
-  const found = await version(path, process.env).catch((error: Error) => {
+async function operatorsEnvoy(path: string, { env, log }: FindEnvoyOptions): Promise<string> {
+  const found = await version(path, env).catch((error: Error) => {
     throw new Error(`ENVOY_PATH is ${path}, which does not run: ${error.message}`, { cause: error });
   });
   if (!atLeast(found, ENVOY_VERSION)) {
