@@ -63,7 +63,10 @@ export type StreamStep =
   | { silence: number }
   | { cut: CutManner; delay?: number };
 
-/** A JSON body as it is, whatever the operation; `cut` ends the connection in the middle of it. */
+/**
+ * A JSON body as it is, whatever the operation; bytes go out as they are, undefined as an empty body. `cut` ends the
+ * connection in the middle of it.
+ */
 export interface JsonAnswer extends Common {
   readonly kind: "json";
   readonly status?: number;

@@ -78,9 +78,9 @@ export class Exchange {
     this.#recorder.changed();
   }
 
-  /** A whole JSON response; with `cut`, its first half and then the end of the connection. */
+  /** A whole JSON response, or bytes that may be anything; with `cut`, its first half and then the end of the connection. */
   async json(status: number, body: unknown, headers: Headers = {}, cut?: CutManner): Promise<void> {
-    const bytes = Buffer.from(stringifyJson(body) ?? "");
+    const bytes = body instanceof Uint8Array ? Buffer.from(body) : Buffer.from(stringifyJson(body) ?? "");
     this.head(status, "application/json", { ...headers, "content-length": String(bytes.length) });
     if (cut === undefined) {
       this.#response.end(bytes);
