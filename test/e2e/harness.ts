@@ -6,6 +6,7 @@
  * passes with a request that Bedrock would refuse. Tests of a file share the gateway and run at once: each scripts its
  * answers for a model id that only it uses (`simulator.scriptModel`).
  */
+import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { mkdtemp, open, rm } from "node:fs/promises";
@@ -17,6 +18,7 @@ import { createKeys, type IssuedKey, type Keys } from "../../src/access/keys.ts"
 import { type CredentialSource, refreshingCredentials } from "../../src/bedrock/credentials.ts";
 import { type Environment, readConfig } from "../../src/config.ts";
 import { findEnvoy } from "../../src/envoy/install.ts";
+import { isJsonObject } from "../../src/json.ts";
 import { createLogger } from "../../src/log.ts";
 import {
   SIMULATOR_CREDENTIALS,
@@ -31,7 +33,7 @@ import { judgeConverse } from "../aws-model/judge.ts";
 
 export interface TestGatewayOptions {
   /** Goes over the defaults; `undefined` takes one away. */
-  readonly env?: Environment;
+  readonly env?: Environment | ((simulator: Simulator) => Environment);
   readonly simulator?: SimulatorOptions;
   /** The simulator's own by default; "environment" builds them from `env`, as `start` does. */
   readonly credentials?: CredentialSource | "environment";
@@ -105,7 +107,7 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     AWS_ENDPOINT_URL_BEDROCK_RUNTIME: simulator.url,
     AWS_ENDPOINT_URL_BEDROCK: simulator.url,
     ENVOY_CONCURRENCY: "1",
-    ...options.env,
+    ...(typeof options.env === "function" ? options.env(simulator) : options.env),
   });
   const standalone = await startStandalone({
     config,
@@ -196,6 +198,28 @@ export async function until<T>(
   }
 }
 
+/** The error of an answer, which must be JSON in OpenAI's shape, with its status. */
+export async function readError(response: Response): Promise<ErrorReply> {
+  const text = await response.text();
+  assert.match(response.headers.get("content-type") ?? "", /^application\/json\b/, text);
+  const body: unknown = JSON.parse(text);
+  assert.ok(isJsonObject(body) && isJsonObject(body.error), text);
+  const { message, type, param, code, ...more } = body.error;
+  assert.ok(typeof message === "string" && message !== "" && typeof type === "string", text);
+  assert.ok((param === null || typeof param === "string") && (code === null || typeof code === "string"), text);
+  assert.deepEqual([Object.keys(body), more], [["error"], {}]);
+  return { status: response.status, headers: response.headers, message, type, param, code };
+}
+
+export interface ErrorReply {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly message: string;
+  readonly type: string;
+  readonly param: string | null;
+  readonly code: string | null;
+}
+
 /** A request body for a model, with one question. */
 export function ask(model: string, more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
   return { model, messages: [{ role: "user", content: "Hello!" }], ...more };
@@ -246,8 +270,13 @@ function sseData(raw: string): unknown[] {
 
 function judge(operation: string, body: unknown): string | undefined {
   if (operation !== "Converse" && operation !== "ConverseStream") return undefined;
-  const problems = judgeConverse(body);
-  return problems.length === 0 ? undefined : `AWS's model refuses this body: ${problems.join("; ")}`;
+  try {
+    const problems = judgeConverse(body);
+    return problems.length === 0 ? undefined : `AWS's model refuses this body: ${problems.join("; ")}`;
+  } catch (error) {
+    if (error instanceof RangeError) return "The body is nested too deeply.";
+    throw error;
+  }
 }
 
 function credentialsOption(choice: TestGatewayOptions["credentials"]): { credentials?: CredentialSource } {
