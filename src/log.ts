@@ -1,27 +1,40 @@
 /**
  * The log: JSON lines on stderr, so that results alone go to stdout.
  *
- * Nothing that a client sends is logged but its key's id, the model it named and sizes. Should a secret get into an
- * object by mistake, the paths below are blanked, and an error's text loses whatever looks like a key.
+ * Nothing that a client sends is logged but its key's id, the model it named and sizes. Should a secret get into a line
+ * by mistake, members with a secret's name are blanked at any depth, and so is whatever looks like a key in any text.
+ * Errors are written with all their causes: one may be a plain object, such as the fault that Bedrock answered.
  */
-import { type DestinationStream, destination, type Logger, pino, stdSerializers } from "pino";
+import { type DestinationStream, destination, type Logger, pino } from "pino";
 import type { LogLevel } from "./config.ts";
 
 export type { Logger } from "pino";
 
-const SECRET_PATHS = [
-  "authorization",
-  "x-api-key",
-  "api-key",
-  "secretAccessKey",
-  "sessionToken",
-  "token",
-  "secret",
-  "key",
-].flatMap((name) => [`["${name}"]`, `*["${name}"]`]);
+const CENSOR = "[redacted]";
 
+/** In lower case, without `-` and `_`. */
+const SECRET_NAMES = new Set([
+  "authorization",
+  "xapikey",
+  "apikey",
+  "key",
+  "secret",
+  "secretaccesskey",
+  "awssecretaccesskey",
+  "token",
+  "sessiontoken",
+  "awssessiontoken",
+  "xamzsecuritytoken",
+  "awsbearertokenbedrock",
+  "cookie",
+  "password",
+]);
+
+/** Runs over a line of JSON: no pattern may take the quote or the backslash that ends a text. */
 const SECRETS =
-  /\bsk-[A-Za-z0-9_-]{8,}|\bBearer\s+\S+|\b(AKIA|ASIA)[A-Z0-9]{12,}\b|\bbedrock-api-key-\S+|\bABSK\S{20,}/g;
+  /\bsk-[A-Za-z0-9_-]{8,}|\bBearer\s+[^\s"\\]+|\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b|\bbedrock-api-key-[^\s"\\]+|\bABSK[^\s"\\]{20,}/g;
+
+const MAX_DEPTH = 8;
 
 export function createLogger(level: LogLevel, output?: DestinationStream): Logger {
   return pino(
@@ -29,18 +42,35 @@ export function createLogger(level: LogLevel, output?: DestinationStream): Logge
       level,
       base: { service: "bedrock-gateway" },
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: SECRET_PATHS, censor: "[redacted]" },
-      serializers: { err: (error: Error) => blank(stdSerializers.errWithCause(error)) },
+      formatters: { level: (label) => ({ level: label }), log: (line) => members(line, new WeakSet(), 0) },
+      // The formatter above has made it plain.
+      serializers: { err: (error) => error },
+      hooks: { streamWrite: (line) => line.replace(SECRETS, CENSOR) },
     },
     output ?? destination({ fd: 2, sync: false, minLength: 0 }),
   );
 }
 
-/** Replaces what looks like a secret anywhere in an error's texts. */
-function blank(value: unknown): unknown {
-  if (typeof value === "string") return value.replace(SECRETS, "[redacted]");
-  if (Array.isArray(value)) return value.map(blank);
+function members(value: object, seen: WeakSet<object>, depth: number): Record<string, unknown> {
+  const pairs = Object.entries(value).map(([name, member]) => {
+    const secret = SECRET_NAMES.has(name.toLowerCase().replace(/[-_]/g, "")) && member != null;
+    return [name, secret ? CENSOR : plain(member, seen, depth + 1)];
+  });
+  return Object.fromEntries(pairs);
+}
+
+/** Errors from libraries can hold sockets and themselves: each object is written once, and not endlessly deep. */
+function plain(value: unknown, seen: WeakSet<object>, depth: number): unknown {
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, blank(member)]));
+  if (value instanceof Uint8Array) return `[${value.byteLength} bytes]`;
+  if (value instanceof Date) return value;
+  if (seen.has(value) || depth > MAX_DEPTH) return "[…]";
+  seen.add(value);
+  if (Array.isArray(value)) return value.map((item) => plain(item, seen, depth + 1));
+  if (!(value instanceof Error)) return members(value, seen, depth);
+  // None of these is enumerable, unlike what our own and the SDK's errors add.
+  const { message, stack, cause } = value;
+  const errors = value instanceof AggregateError ? { errors: value.errors } : {};
+  const own = { ...value, message, stack, ...(cause === undefined ? {} : { cause }), ...errors };
+  return { type: value.constructor.name, ...members(own, seen, depth) };
 }
