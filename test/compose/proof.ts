@@ -52,7 +52,10 @@ try {
   console.log(logs.stdout + logs.stderr);
   process.exitCode = 1;
 } finally {
-  if (process.env.KEEP !== "1") await cleanUp();
+  if (process.env.KEEP !== "1") {
+    await cleanUp();
+    rmSync(tlsDir, { recursive: true, force: true });
+  }
 }
 
 async function prove(): Promise<void> {
@@ -292,7 +295,6 @@ async function cleanUp(): Promise<void> {
   await docker(["rm", "--force", SIMULATOR], false);
   await docker(["network", "rm", PROJECT], false);
   await docker(["rmi", "--force", GATEWAY_IMAGE, ENVOY_IMAGE], false);
-  rmSync(tlsDir, { recursive: true, force: true });
 }
 
 /** Listening TCP sockets inside a container; Docker's own name server (127.0.0.11) is not the service's. */
