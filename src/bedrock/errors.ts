@@ -44,6 +44,9 @@ const CONTEXT_LENGTH = new RegExp(
   "i",
 );
 
+const BAD_CREDENTIALS =
+  "The gateway could not authenticate to Amazon Bedrock. Its operator has to check the gateway's AWS credentials.";
+
 const RULES: readonly Rule[] = [
   // Throttling texts come first: "Too many tokens, please wait" is about the quota, not about the prompt.
   { type: /^(Throttling|TooManyRequests|RequestLimitExceeded|SlowDown)/, code: "rate_limit_exceeded" },
@@ -53,8 +56,19 @@ const RULES: readonly Rule[] = [
   {
     type: /^(UnrecognizedClient|InvalidClientTokenId|InvalidSignature|SignatureDoesNotMatch|ExpiredToken|IncompleteSignature|RequestExpired|MissingAuthenticationToken|InvalidToken)/,
     code: "upstream_auth_error",
-    message:
-      "The gateway could not authenticate to Amazon Bedrock. Its operator has to check the gateway's AWS credentials.",
+    message: BAD_CREDENTIALS,
+  },
+  // A rejected Bedrock API key comes as an access denied; the client would take its own key for the wrong one.
+  {
+    text: /\bAPI Key (is valid|format)|security token included/i,
+    code: "upstream_auth_error",
+    message: BAD_CREDENTIALS,
+  },
+  {
+    // This text names the gateway's own role and account.
+    text: /is not authorized to perform|^User: /,
+    code: "access_denied",
+    message: "The gateway's AWS identity may not invoke this model. Its operator has to extend its IAM policy.",
   },
   { type: /^Validation/, text: CONTEXT_LENGTH, code: "context_length_exceeded" },
   { type: /^Validation/, text: /model identifier is invalid/i, code: "model_not_found" },
@@ -67,13 +81,6 @@ const RULES: readonly Rule[] = [
   { type: /^Validation|^Serialization|^Conflict/, code: "invalid_request" },
   { type: /^ResourceNotFound/, text: /use case details/i, code: "model_access_required" },
   { type: /^ResourceNotFound/, code: "model_not_found" },
-  {
-    // This text names the gateway's own role and account.
-    type: /^AccessDenied/,
-    text: /is not authorized to perform|^User: /,
-    code: "access_denied",
-    message: "The gateway's AWS identity may not invoke this model. Its operator has to extend its IAM policy.",
-  },
   { type: /^AccessDenied/, code: "access_denied" },
   { type: /^Model(Stream)?Error/, text: CONTEXT_LENGTH, code: "context_length_exceeded" },
   { type: /^Model(Stream)?Error/, code: "model_error" },
@@ -97,7 +104,7 @@ const THROTTLED_RETRY_AFTER = 1;
 
 export function bedrockError(fault: BedrockFault): GatewayError {
   const rule = RULES.find((candidate) => matches(candidate, fault));
-  const code = rule?.code ?? (fault.status >= 400 && fault.status < 500 ? "invalid_request" : "upstream_error");
+  const code = rule?.code ?? codeOfStatus(fault.status);
   const text =
     fault.message.trim() || `Amazon Bedrock answered ${fault.type || `with status ${fault.status}`} without a message.`;
   return new GatewayError(code, rule?.message ?? text + hint(code), details(code, fault));
@@ -130,6 +137,12 @@ export function typeName(raw: string): string {
   const name =
     raw.slice(raw.lastIndexOf("#", raw.includes(":") ? raw.indexOf(":") : raw.length) + 1).split(":")[0] ?? "";
   return name === "" ? "" : name[0]?.toUpperCase() + name.slice(1);
+}
+
+/** A status below 400 is no error: Bedrock's front end, or a proxy on the way, answered with something else. */
+function codeOfStatus(status: number): ErrorCode {
+  if (status > 0 && status < 400) return "upstream_invalid_response";
+  return status >= 400 && status < 500 ? "invalid_request" : "upstream_error";
 }
 
 function matches(rule: Rule, fault: BedrockFault): boolean {

@@ -466,7 +466,7 @@ function parseAnswer(body: string, header: (name: string) => string | undefined)
   try {
     return parseJson(body);
   } catch {
-    throw bedrockHttpError(502, header, body);
+    throw bedrockHttpError(200, header, body);
   }
 }
 
