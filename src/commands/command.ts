@@ -6,6 +6,7 @@
  */
 import { Command, CommanderError } from "commander";
 import { KeyInputError, type KeySettings } from "../access/keys.ts";
+import { ConfigError } from "../config.ts";
 import { openStore } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
 
@@ -22,6 +23,17 @@ export interface TextSink {
 /** Something to correct, in words for the person at the terminal. */
 export class CommandFailure extends Error {
   override readonly name = "CommandFailure";
+}
+
+/** Waits for something to start whose plain errors are words for the operator: a port in use, no Envoy, no database. */
+export async function started<T>(start: Promise<T>): Promise<T> {
+  try {
+    return await start;
+  } catch (cause) {
+    // A TypeError and its like are mistakes of ours, and keep their stack.
+    if (cause instanceof Error && cause.constructor === Error) throw new CommandFailure(cause.message, { cause });
+    throw cause;
+  }
 }
 
 const OPTION_OF: Readonly<Record<keyof KeySettings, string>> = {
@@ -73,7 +85,7 @@ export function printJson(io: CommandIo, value: unknown): void {
 }
 
 function explain(error: unknown): string {
-  if (error instanceof CommandFailure) return error.message;
+  if (error instanceof CommandFailure || error instanceof ConfigError) return error.message;
   if (error instanceof KeyInputError) {
     return error.setting === undefined ? error.message : `${OPTION_OF[error.setting]}: ${error.message}`;
   }

@@ -15,7 +15,7 @@ import { createLogger } from "../log.ts";
 import { SIMULATOR_CREDENTIALS, startSimulator } from "../simulator/simulator.ts";
 import { startStandalone } from "../standalone.ts";
 import { openStore } from "../store/open.ts";
-import { type CommandIo, createCommand } from "./command.ts";
+import { type CommandIo, createCommand, started } from "./command.ts";
 import { runUntilSignal } from "./lifecycle.ts";
 import { runnable } from "./start.ts";
 
@@ -29,7 +29,7 @@ export function demoCommand(io: CommandIo): Command {
   return createCommand("demo", io)
     .description("Run the gateway in front of a simulated Bedrock, with a key made: no AWS account needed")
     .action(async () => {
-      const envoy = await findEnvoy({ env: io.env, log: (line) => io.stderr.write(`${line}\n`) });
+      const envoy = await started(findEnvoy({ env: io.env, log: (line) => io.stderr.write(`${line}\n`) }));
       const simulator = await startSimulator({ region: REGION, pace: PACE_MS });
       const folder = await mkdtemp(join(tmpdir(), "bedrock-gateway-demo-"));
       const envoyLog = join(folder, "envoy.log");
@@ -42,7 +42,9 @@ export function demoCommand(io: CommandIo): Command {
           now: Date.now,
           onError: () => {},
         });
-        const standalone = await startStandalone({ config, log, envoy, credentials, envoyStderr: envoyLogFile.fd });
+        const standalone = await started(
+          startStandalone({ config, log, envoy, credentials, envoyStderr: envoyLogFile.fd }),
+        );
         try {
           const key = await makeKey(config.databaseUrl);
           io.stdout.write(welcome({ url: standalone.url, adminPort: standalone.adminPort, key, envoyLog }));

@@ -11,7 +11,7 @@ import { findEnvoy } from "../envoy/install.ts";
 import { createCredentials, startGateway } from "../gateway.ts";
 import { createLogger, type Logger } from "../log.ts";
 import { type Standalone, startStandalone } from "../standalone.ts";
-import { CommandFailure, type CommandIo, createCommand } from "./command.ts";
+import { CommandFailure, type CommandIo, createCommand, started } from "./command.ts";
 import { type Runnable, runUntilSignal } from "./lifecycle.ts";
 
 export function startCommand(io: CommandIo): Command {
@@ -22,8 +22,8 @@ export function startCommand(io: CommandIo): Command {
       const log = createLogger(config.logLevel);
       const credentials = createCredentials(config, log);
       await requireCredentials(credentials);
-      const envoy = await findEnvoy({ env: io.env, log: (line) => io.stderr.write(`${line}\n`) });
-      const standalone = await startStandalone({ config, log, envoy, credentials });
+      const envoy = await started(findEnvoy({ env: io.env, log: (line) => io.stderr.write(`${line}\n`) }));
+      const standalone = await started(startStandalone({ config, log, envoy, credentials }));
       io.stderr.write(
         `Bedrock Gateway is ready on ${standalone.url} (region ${config.aws.region}; admin on port ${standalone.adminPort}).\n` +
           `Make a key with: npm run -s keys -- create --name NAME\n`,
@@ -40,7 +40,7 @@ export function serveCommand(io: CommandIo): Command {
       const log = createLogger(config.logLevel);
       const credentials = createCredentials(config, log);
       await requireCredentials(credentials);
-      const gateway = await startGateway({ config, log, credentials });
+      const gateway = await started(startGateway({ config, log, credentials }));
       const certificates = await publishCertificate(config, log);
       log.info({ listen: config.extProcListen, admin_port: gateway.adminPort, region: config.aws.region }, "ready");
       const stop = async () => {
