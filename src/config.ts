@@ -7,7 +7,7 @@
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { loadSharedConfigFiles } from "@smithy/core/config";
-import type { Egress } from "./bedrock/client.ts";
+import type { Egress } from "./bedrock/egress.ts";
 import { type Endpoint, type EndpointOptions, parseEndpoint, REGION, regionalEndpoint } from "./bedrock/endpoints.ts";
 
 export interface Config {

@@ -1,19 +1,12 @@
 /**
- * The service's own calls to Bedrock (the model catalog now), through Envoy's egress listener.
- *
- * The egress listener takes plain HTTP on a Unix socket or a loopback port and brings TLS, pooling and timeouts. Without
- * one (a mesh that has none) the call goes straight to Bedrock.
+ * The service's own reading calls to Bedrock: the model catalog.
  */
-import http from "node:http";
-import https from "node:https";
 import { GatewayError } from "../errors.ts";
 import type { CredentialSource } from "./credentials.ts";
+import { type Egress, readBody, sendThrough } from "./egress.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { bedrockHttpError } from "./errors.ts";
 import { createSigner } from "./sign.ts";
-
-/** `unix:/path` or `http://host:port`, parsed. */
-export type Egress = { readonly socketPath: string } | { readonly host: string; readonly port: number };
 
 export interface BedrockClientOptions {
   readonly region: string;
@@ -30,9 +23,6 @@ export interface BedrockClient {
 /** A page of the catalog is some hundred kilobytes. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const NO_BODY = Buffer.alloc(0);
-
-/** The egress listener sends to a plain-HTTP endpoint where this header says so; it never leaves Envoy. */
-const PLAINTEXT_HEADER = { "x-gateway-upstream": "plaintext" };
 
 export function createBedrockClient({ region, endpoint, egress, credentials }: BedrockClientOptions): BedrockClient {
   const signer = createSigner(region);
@@ -52,74 +42,22 @@ export function createBedrockClient({ region, endpoint, egress, credentials }: B
         new Date(),
       );
       const search = queryString(query);
-      const answer = await send({
+      const answer = await sendThrough(egress, {
         endpoint,
-        egress,
+        method: "GET",
         path: search === "" ? wirePath : `${wirePath}?${search}`,
         headers,
-        timeoutMs,
+        signal: AbortSignal.timeout(timeoutMs),
       });
-      if (answer.status !== 200) throw bedrockHttpError(answer.status, answer.header, answer.body);
+      const body = await readBody(answer.body, MAX_ANSWER_BYTES);
+      if (answer.status !== 200) throw bedrockHttpError(answer.status, (name) => answer.headers.get(name), body);
       try {
-        return JSON.parse(answer.body);
+        return JSON.parse(body);
       } catch (cause) {
         throw new GatewayError("upstream_invalid_response", "Amazon Bedrock's answer is not JSON.", { cause });
       }
     },
   };
-}
-
-interface Outgoing {
-  readonly endpoint: Endpoint;
-  readonly egress: Egress | undefined;
-  readonly path: string;
-  readonly headers: Record<string, string>;
-  readonly timeoutMs: number;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly header: (name: string) => string | undefined;
-  readonly body: string;
-}
-
-function send({ endpoint, egress, path, headers, timeoutMs }: Outgoing): Promise<Answer> {
-  const direct = egress === undefined;
-  const options = direct
-    ? { ...hostAndPort(endpoint), path, headers }
-    : { ...egress, path, headers: endpoint.tls ? headers : { ...headers, ...PLAINTEXT_HEADER } };
-  const request = (direct && endpoint.tls ? https : http).request({
-    ...options,
-    signal: AbortSignal.timeout(timeoutMs),
-  });
-  return new Promise((resolve, reject) => {
-    const fail = (cause: unknown) =>
-      reject(new GatewayError("upstream_unavailable", "Amazon Bedrock can't be reached from the gateway.", { cause }));
-    request.once("error", fail);
-    request.once("response", (response) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on("data", (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > MAX_ANSWER_BYTES) response.destroy(new Error(`answer larger than ${MAX_ANSWER_BYTES} bytes`));
-        else chunks.push(chunk);
-      });
-      response.once("error", fail);
-      response.once("end", () =>
-        resolve({
-          status: response.statusCode ?? 0,
-          header: (name) => response.headers[name]?.toString(),
-          body: Buffer.concat(chunks).toString("utf8"),
-        }),
-      );
-    });
-    request.end();
-  });
-}
-
-function hostAndPort({ authority, tls }: Endpoint): { host: string; port: number } {
-  const url = new URL(`${tls ? "https" : "http"}://${authority}`);
-  return { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) || (tls ? 443 : 80) };
 }
 
 /** Encoded as the signature encodes it, or a space in a value would be signed as %20 and sent as +. */
