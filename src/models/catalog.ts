@@ -90,7 +90,8 @@ export function createCatalog({ client, now, onError }: CatalogOptions): Catalog
 
   return {
     async list() {
-      if (now() >= refreshAt && refreshing === undefined) {
+      // Without any list there is nothing to serve meanwhile: each asks again, and none is told that there are no models.
+      if ((foundation.items === undefined || now() >= refreshAt) && refreshing === undefined) {
         refreshing = refresh();
         refreshing.catch(() => {}); // Whoever has to wait for it sees the failure below.
       }
