@@ -134,7 +134,11 @@ describe("a connection that Bedrock cuts", { concurrency: true }, () => {
       });
 
       it(`after its head is no success (${manner}, ${streamed ? "stream" : "whole"})`, async () => {
-        checkBroken(await outcome({ kind: "cut", at: "after-headers", manner }, streamed));
+        const received = await outcome({ kind: "cut", at: "after-headers", manner }, streamed);
+        checkBroken(received);
+        if (!("code" in received)) return;
+        const { closing } = await gateway.closedCall(received.headers.get("x-request-id"));
+        assert.deepEqual([closing?.status, closing?.estimated], ["interrupted", true]);
       });
     }
 
