@@ -7,38 +7,21 @@
  */
 import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { request as httpRequest } from "node:http";
-import { request as httpsRequest } from "node:https";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type RunResult, run } from "./run.ts";
+import { type Answer, call, chatBody } from "./client.ts";
+import { createDeployment, docker, ENVOY_IMAGE, GATEWAY_IMAGE, PROJECT, ROOT, renew, SIMULATOR } from "./deployment.ts";
+import { run } from "./run.ts";
 
-const PROJECT = "bedrock-gateway-proof";
-const ROOT = new URL("../..", import.meta.url).pathname;
-const GATEWAY_IMAGE = `${PROJECT}:service`;
-const ENVOY_IMAGE = `${PROJECT}:envoy`;
 const OFFICIAL_ENVOY_IMAGE = process.argv[2] ?? "";
-const SIMULATOR = `${PROJECT}-bedrock`;
-const MODEL = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 
 const port = await freePort();
 const tlsDir = mkdtempSync(join(tmpdir(), "gateway-proof-tls-"));
-const environment = {
-  ...process.env,
-  COMPOSE_PROJECT_NAME: PROJECT,
-  GATEWAY_IMAGE,
-  ENVOY_IMAGE,
-  TLS_DIR: tlsDir,
-  PORT: String(port),
-  // Not above the limit of the engine, which a proof inside a container or a small machine has.
-  NOFILE: "16384",
-  AWS_REGION: "us-east-1",
-  AWS_ACCESS_KEY_ID: "AKIDSIMULATOR",
-  AWS_SECRET_ACCESS_KEY: "simulated-secret-for-the-simulated-bedrock",
-};
-let composeFiles = ["docker-compose.yml", "test/compose/bedrock.yml"];
+const deployment = createDeployment({ port, tlsDir });
+const { compose, exec, containerId } = deployment;
+let tls = false;
 let key = "";
 let keyId = "";
 
@@ -53,13 +36,13 @@ try {
   process.exitCode = 1;
 } finally {
   if (process.env.KEEP !== "1") {
-    await cleanUp();
+    await deployment.remove();
     rmSync(tlsDir, { recursive: true, force: true });
   }
 }
 
 async function prove(): Promise<void> {
-  await cleanUp();
+  await deployment.remove();
   await docker(["tag", OFFICIAL_ENVOY_IMAGE, ENVOY_IMAGE]);
 
   await step("the image builds from the lock file", async () => {
@@ -79,10 +62,10 @@ async function prove(): Promise<void> {
   });
 
   await step("`docker compose up -d --wait` starts everything, ready and healthy", async () => {
-    await startSimulator();
+    await deployment.startSimulator();
     const begun = Date.now();
     await compose(["up", "-d", "--wait"]);
-    assert.equal((await call("/healthz")).status, 200);
+    assert.equal((await healthz()).status, 200);
     return `${Date.now() - begun} ms`;
   });
 
@@ -94,7 +77,7 @@ async function prove(): Promise<void> {
 
   await step("a call with the key is answered, one without it is refused", async () => {
     await assertAnswers();
-    assert.equal((await chat({ key: "sk-wrong" })).status, 401);
+    assert.equal((await chat({ bearer: "sk-wrong" })).status, 401);
   });
 
   await step("every process runs as uid 1000, without capabilities, on a read-only root", async () => {
@@ -112,8 +95,8 @@ async function prove(): Promise<void> {
   await step(
     "TCP reaches the clients' listener alone: admin is on loopback, egress and ext_proc are no ports",
     async () => {
-      assert.deepEqual(await listeners("envoy"), ["0.0.0.0:8000"]);
-      assert.deepEqual(await listeners("gateway"), ["127.0.0.1:8001"]);
+      assert.deepEqual(await deployment.listeners("envoy"), ["0.0.0.0:8000"]);
+      assert.deepEqual(await deployment.listeners("gateway"), ["127.0.0.1:8001"]);
       const published = await docker([
         "ps",
         "--filter",
@@ -209,14 +192,15 @@ async function prove(): Promise<void> {
   });
 
   await step("TLS: the certificate of an override file is served, and a renewed one without a restart", async () => {
-    composeFiles = [...composeFiles, "test/compose/tls.yml"];
+    deployment.override("test/compose/tls.yml");
+    tls = true;
     await certificate("first.test");
     await compose(["up", "-d", "--wait"]);
-    assert.equal(await servedName(), "first.test");
+    assert.equal((await healthz()).servedName, "first.test");
     const running = await containerId("envoy");
     await certificate("second.test");
     const deadline = Date.now() + 10_000;
-    while ((await servedName()) !== "second.test") {
+    while ((await healthz()).servedName !== "second.test") {
       assert.ok(Date.now() < deadline, "the new certificate is not served after 10 s");
       await sleep(200);
     }
@@ -239,128 +223,21 @@ async function step(title: string, proof: () => Promise<unknown>): Promise<void>
   }
 }
 
-// Docker -------------------------------------------------------------------------------------------------------------
-
-interface ComposeOptions {
-  readonly check?: boolean;
-  readonly env?: Readonly<Record<string, string>>;
-}
-
-function compose(args: readonly string[], { check = true, env = {} }: ComposeOptions = {}): Promise<RunResult> {
-  const files = composeFiles.flatMap((file) => ["--file", join(ROOT, file)]);
-  return run("docker", ["compose", "--project-directory", ROOT, ...files, ...args], {
-    check,
-    env: { ...environment, ...env },
-  });
-}
-
-function docker(args: readonly string[], check = true): Promise<RunResult> {
-  return run("docker", args, { check });
-}
-
-function exec(service: string, args: readonly string[], options: ComposeOptions = {}): Promise<RunResult> {
-  return compose(["exec", "-T", service, ...args], options);
-}
-
-async function containerId(service: string): Promise<string> {
-  return (await compose(["ps", "--quiet", service])).stdout.trim();
-}
-
-/** A new image under the same name, as a release is: same content, another id. */
-async function renew(image: string): Promise<void> {
-  const container = (await docker(["create", image])).stdout.trim();
-  await docker(["commit", "--change", `LABEL proof=${Date.now()}`, container, image]);
-  await docker(["rm", container]);
-}
-
-async function startSimulator(): Promise<void> {
-  await docker(["network", "create", PROJECT]);
-  const place = ["--name", SIMULATOR, "--network", PROJECT, "--network-alias", "bedrock.test"];
-  const command = [
-    "/app/src/simulator/serve.ts",
-    "--host",
-    "0.0.0.0",
-    "--port",
-    "4566",
-    "--pace",
-    "150",
-    "--deltas",
-    "60",
-  ];
-  await docker(["run", "--detach", "--no-healthcheck", ...place, "--entrypoint", "node", GATEWAY_IMAGE, ...command]);
-}
-
-async function cleanUp(): Promise<void> {
-  await compose(["down", "--volumes", "--remove-orphans", "--timeout", "5"], { check: false });
-  await docker(["rm", "--force", SIMULATOR], false);
-  await docker(["network", "rm", PROJECT], false);
-  await docker(["rmi", "--force", GATEWAY_IMAGE, ENVOY_IMAGE], false);
-}
-
-/** Listening TCP sockets inside a container; Docker's own name server (127.0.0.11) is not the service's. */
-async function listeners(service: string): Promise<string[]> {
-  const tables = (await exec(service, ["cat", "/proc/net/tcp", "/proc/net/tcp6"])).stdout;
-  const found = [...tables.matchAll(/^\s*\d+: ([0-9A-F]{8,32}):([0-9A-F]{4}) \S+ 0A /gm)].map(
-    ([, address = "", tcp = ""]) => {
-      const bytes = Buffer.from(address, "hex").reverse();
-      return `${bytes.length === 4 ? bytes.join(".") : `[${address}]`}:${Number.parseInt(tcp, 16)}`;
-    },
-  );
-  return found.filter((listener) => !listener.startsWith("127.0.0.11:"));
-}
-
 // Clients ------------------------------------------------------------------------------------------------------------
 
-interface Answer {
-  readonly status: number;
-  readonly body: string;
-}
-
 interface ChatOptions {
-  readonly key?: string;
+  readonly bearer?: string;
   readonly stream?: boolean;
-  /** Called once, with the first bytes of the answer. */
   readonly onFirst?: () => void;
 }
 
-function chat({ key: bearer = key, stream = false, onFirst }: ChatOptions): Promise<Answer> {
-  const body = JSON.stringify({ model: MODEL, messages: [{ role: "user", content: "Say hello." }], stream });
-  return call("/v1/chat/completions", { bearer, body, ...(onFirst === undefined ? {} : { onFirst }) });
+function chat({ bearer = key, stream = false, onFirst }: ChatOptions): Promise<Answer> {
+  const first = onFirst === undefined ? {} : { onFirst };
+  return call({ port, tls, path: "/v1/chat/completions", key: bearer, body: chatBody(stream), ...first });
 }
 
-function call(
-  path: string,
-  { bearer, body, onFirst }: { bearer?: string; body?: string; onFirst?: () => void } = {},
-): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const headers = {
-      ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
-      ...(body === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(body) }),
-    };
-    const options = {
-      host: "127.0.0.1",
-      port,
-      path,
-      method: body === undefined ? "GET" : "POST",
-      headers,
-      agent: false,
-    };
-    const open = composeFiles.includes("test/compose/tls.yml")
-      ? httpsRequest({ ...options, rejectUnauthorized: false })
-      : httpRequest(options);
-    open.on("error", reject);
-    open.on("response", (response) => {
-      let text = "";
-      response.setEncoding("utf8");
-      response.on("error", reject);
-      response.on("data", (chunk: string) => {
-        if (text === "") onFirst?.();
-        text += chunk;
-      });
-      response.on("end", () => resolve({ status: response.statusCode ?? 0, body: text }));
-    });
-    open.end(body);
-  });
+function healthz(): Promise<Answer> {
+  return call({ port, tls, path: "/healthz" });
 }
 
 async function assertAnswers(): Promise<void> {
@@ -403,25 +280,6 @@ async function streamDuring(action: () => Promise<unknown>): Promise<string> {
   assert.match(body, /"finish_reason":\s*"stop"/);
   assert.ok(ended - begun > 1000, "the stream was too short to prove anything");
   return `the stream went on for ${ended - begun} ms, the command took ${acted - begun} ms`;
-}
-
-async function servedName(): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const open = httpsRequest(
-      { host: "127.0.0.1", port, path: "/healthz", agent: false, rejectUnauthorized: false },
-      (response) => {
-        const { socket } = response;
-        response.resume();
-        resolve(
-          "getPeerCertificate" in socket && typeof socket.getPeerCertificate === "function"
-            ? String(socket.getPeerCertificate().subject.CN)
-            : "",
-        );
-      },
-    );
-    open.on("error", reject);
-    open.end();
-  });
 }
 
 /** Overwritten in place, as `cp` does it; readable for the containers' user. */
