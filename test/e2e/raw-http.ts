@@ -80,10 +80,11 @@ export function http2Client(url: string, options: SecureClientSessionOptions = {
         new Promise<RawReply>((resolve, reject) => {
           const stream = session.request(headers, { endStream: body === undefined });
           stream.once("error", reject);
-          stream.once("response", async (received) => {
-            const chunks: Buffer[] = await stream.toArray();
+          stream.once("response", (received) => {
             const status = Number(received[constants.HTTP2_HEADER_STATUS]);
-            resolve({ status, headers: received, body: Buffer.concat(chunks).toString("utf8") });
+            stream.toArray().then((chunks: Buffer[]) => {
+              resolve({ status, headers: received, body: Buffer.concat(chunks).toString("utf8") });
+            }, reject);
           });
           if (body !== undefined) stream.end(body);
         }),
