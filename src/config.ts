@@ -85,7 +85,8 @@ export async function readConfig(environment: Environment): Promise<Config> {
     caFile: await readableFile(env, "AWS_CA_BUNDLE", problems),
     logLevel: env.parsed("LOG_LEVEL", parseLogLevel) ?? "info",
   };
-  if (problems.length > 0) throw new ConfigError(problems);
+  // AWS_ENDPOINT_URL is read for each plane: one problem, all the same.
+  if (problems.length > 0) throw new ConfigError([...new Set(problems)]);
   return deepFreeze(config);
 }
 
@@ -140,7 +141,8 @@ async function readRegion(env: EnvReader, problems: string[]): Promise<string> {
 async function profileRegion(env: EnvReader): Promise<string | undefined> {
   const profile = env.text("AWS_PROFILE") ?? env.text("AWS_DEFAULT_PROFILE") ?? "default";
   try {
-    const { configFile } = await loadSharedConfigFiles();
+    const path = env.text("AWS_CONFIG_FILE");
+    const { configFile } = await loadSharedConfigFiles(path === undefined ? {} : { configFilepath: path });
     return configFile[profile]?.region;
   } catch {
     return undefined; // Files that can't be read count as absent, as in the SDKs.
