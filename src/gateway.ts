@@ -19,8 +19,10 @@ import { createLedger } from "./usage/ledger.ts";
 
 export interface Gateway {
   readonly adminPort: number;
-  /** Says NOT_SERVING to Envoy and not ready to whoever asks; what runs goes on. */
+  /** Says NOT_SERVING to Envoy and not ready to whoever asks; requests are still answered. */
   stopServing(): void;
+  /** From now on new requests get 503; what runs goes on. */
+  stopAccepting(): void;
   /** Waits for running exchanges, at most `timeoutMs`. */
   idle(timeoutMs: number): Promise<void>;
   close(): Promise<void>;
@@ -43,6 +45,7 @@ export async function startGateway({
   const report = (message: string) => (error: unknown, requestId?: string) =>
     log.error({ err: error, ...(requestId === undefined ? {} : { request_id: requestId }) }, message);
 
+  let accepting = true;
   const store = await openStore(config.databaseUrl);
   const client = createBedrockClient({ region: aws.region, endpoint: aws.control, egress, credentials });
   const services = {
@@ -63,6 +66,7 @@ export async function startGateway({
       onFault: report("a call's row was not closed"),
     }),
     now,
+    accepting: () => accepting,
     onRefused: (line: Record<string, unknown>) => log.info(line, "refused"),
     onFault: report("request failed"),
   };
@@ -89,6 +93,9 @@ export async function startGateway({
     stopServing() {
       draining = true;
       server.stopServing();
+    },
+    stopAccepting() {
+      accepting = false;
     },
     idle: (timeoutMs) => server.idle(timeoutMs),
     async close() {

@@ -52,6 +52,7 @@ export function serveCommand(io: CommandIo): Command {
           async drain() {
             gateway.stopServing();
             await noticed();
+            gateway.stopAccepting();
             await gateway.idle(config.drainTimeoutMs);
             await stop();
           },
@@ -88,11 +89,14 @@ export function runnable(standalone: Standalone, config: Config): Runnable {
   };
 }
 
-/** Envoy asks for the service's health every second; it has to see NOT_SERVING before the last stream ends. */
-const HEALTH_INTERVAL_MS = 1_500;
+/**
+ * Envoy asks for the service's health every two seconds; until it has seen NOT_SERVING its requests are answered. With no
+ * other replica it goes on asking this one, and the drain would never end.
+ */
+const NOTICED_MS = 2_500;
 
 function noticed(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, HEALTH_INTERVAL_MS));
+  return new Promise((resolve) => setTimeout(resolve, NOTICED_MS));
 }
 
 /** Where Envoy runs apart, its certificate's secret file is kept up to date beside the sockets that both share. */

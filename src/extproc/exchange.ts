@@ -65,6 +65,8 @@ export interface ExchangeServices {
   readonly calls: ConverseCalls;
   readonly recorder: CallRecorder;
   readonly now: () => number;
+  /** False while the service drains and another replica should have taken over: new requests are refused. */
+  readonly accepting: () => boolean;
   /** One line for each request that was answered without being forwarded, because something is wrong with it. */
   readonly onRefused: (line: Record<string, unknown>) => void;
   /** A failure that its client is told about as an internal error only. */
@@ -193,6 +195,9 @@ class HttpExchange implements Exchange {
     this.#answerHeaders = corsHeaders(headers);
     this.#dialect = dialectOf(target, this.#services.dialects);
 
+    if (!this.#services.accepting()) {
+      throw new GatewayError("unavailable", "The gateway is restarting. Try again in a moment.", { retryAfter: 1 });
+    }
     const route = findRoute(headers.get(":method") ?? "", target, this.#services.dialects);
     switch (route.kind) {
       case "preflight":
