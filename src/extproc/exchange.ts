@@ -145,7 +145,9 @@ class HttpExchange implements Exchange {
 
   constructor(services: ExchangeServices, send: (reply: Reply) => void) {
     this.#services = services;
-    this.#send = send;
+    this.#send = (reply) => {
+      if (!this.#closed) send(reply);
+    };
   }
 
   receive(event: EnvoyEvent): void | Promise<void> {
@@ -167,7 +169,7 @@ class HttpExchange implements Exchange {
     clearTimeout(this.#keepAlive);
     if (this.#phase !== "done") {
       this.#phase = "done";
-      void this.#call?.record.interrupted();
+      void this.#call?.record.interrupted(this.#committed ? 200 : 499);
     }
   }
 
@@ -245,6 +247,7 @@ class HttpExchange implements Exchange {
       calls.prepare({ modelId, stream: conversation.stream, request: conversation.request }),
       catalog.foundationModel(modelId),
     ]);
+    if (this.#closed) return;
     const record = await recorder.open({
       id: this.#requestId,
       key,
@@ -256,11 +259,11 @@ class HttpExchange implements Exchange {
       stream: conversation.stream,
       startedAt,
     });
+    // The client may have gone while the row was written: nothing will be forwarded.
+    if (this.#closed) return record.abandoned();
     this.#call = { conversation, record, reader: NO_READER };
     if (conversation.warnings.length > 0)
       this.#answerHeaders["x-gateway-warning"] = headerText(conversation.warnings.join("; "));
-    // The client may have gone while the row was written: nothing will be forwarded.
-    if (this.#closed) return record.interrupted();
 
     this.#phase = "response_headers";
     this.#send({
@@ -271,7 +274,7 @@ class HttpExchange implements Exchange {
         ...signed.headers,
         "content-length": String(signed.body.length),
       },
-      removeHeaders: headersToRemove(this.#request).filter((name) => !(name in signed.headers)),
+      removeHeaders: headersToRemove(this.#request).filter((name) => !Object.hasOwn(signed.headers, name)),
       body: signed.body,
       metadata: {
         route: signed.route,
@@ -290,7 +293,7 @@ class HttpExchange implements Exchange {
     if (flags !== undefined) return this.#onLocalReply(status, flags);
 
     const call = this.#forwarded();
-    call.record.answered(headers.get("x-amzn-requestid"));
+    call.record.answered(status, headers.get("x-amzn-requestid"));
     call.reader = this.#chooseReader(call, status, headers.get("content-type") ?? "");
     this.#phase = "response_body";
     return endOfStream ? call.reader.end() : undefined;
@@ -368,7 +371,7 @@ class HttpExchange implements Exchange {
       type: "response_headers",
       status: 200,
       setHeaders: { ...this.#answerHeaders, ...headers },
-      removeHeaders: headersToHide(this.#response).filter((name) => !(name in headers)),
+      removeHeaders: headersToHide(this.#response).filter((name) => !Object.hasOwn(headers, name)),
     });
   }
 

@@ -27,15 +27,17 @@ export interface CallStart {
 
 export interface CallRecord {
   readonly meter: Meter;
-  /** Bedrock's answer has begun. */
-  answered(bedrockRequestId: string | undefined): void;
+  /** Bedrock's answer has begun, with this status. */
+  answered(status: number, bedrockRequestId: string | undefined): void;
   /** The connection broke after the request had gone out: Bedrock may have worked on it. */
   lost(): void;
   completed(httpStatus: number): Promise<void>;
   /** `httpStatus` is what the client gets: 200 when the stream had begun. */
   failed(error: GatewayError, httpStatus: number): Promise<void>;
-  /** The client or Bedrock went away half-way. */
-  interrupted(): Promise<void>;
+  /** The client or Bedrock went away half-way. `httpStatus` is what the client was sent, 499 for nothing at all. */
+  interrupted(httpStatus: number): Promise<void>;
+  /** The client went away before the request had gone out. */
+  abandoned(): Promise<void>;
   /** For the access log. */
   metadata(): Record<string, string | number | boolean | undefined>;
 }
@@ -75,7 +77,7 @@ function callRecord(start: CallStart, options: Omit<CallRecorderOptions, "region
   const meter = createMeter(now);
   const inputTokens = estimateInputTokens(start.request);
   let bedrockRequestId: string | undefined;
-  let answered = false;
+  let refused = false;
   let lost = false;
   let closing: CallClosing | undefined;
 
@@ -103,8 +105,8 @@ function callRecord(start: CallStart, options: Omit<CallRecorderOptions, "region
 
   return {
     meter,
-    answered(requestId) {
-      answered = true;
+    answered(status, requestId) {
+      refused = status !== 200;
       bedrockRequestId = requestId;
     },
     lost() {
@@ -112,8 +114,10 @@ function callRecord(start: CallStart, options: Omit<CallRecorderOptions, "region
     },
     completed: (httpStatus) => end({ status: "ok", httpStatus }, meter.total(inputTokens)),
     failed: (error, httpStatus) => end({ status: "error", httpStatus, errorCode: error.code }, usedUntilFailure()),
-    // Without an answer so far the client went away: Bedrock reads the prompt all the same.
-    interrupted: () => end({ status: "interrupted", httpStatus: answered ? 200 : 499 }, meter.total(inputTokens)),
+    // Bedrock reads the prompt to its end, whether or not somebody still waits for the answer.
+    interrupted: (httpStatus) =>
+      end({ status: "interrupted", httpStatus }, refused ? NOTHING_USED : meter.total(inputTokens)),
+    abandoned: () => end({ status: "interrupted", httpStatus: 499 }, NOTHING_USED),
     metadata() {
       const usage = closing?.usage;
       return {
