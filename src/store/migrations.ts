@@ -61,6 +61,8 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX calls_started_at ON calls (started_at);
   `,
+  // A further attempt of a call (another model or region, one of several choices) is a row that points to it.
+  "ALTER TABLE calls ADD COLUMN call_id TEXT REFERENCES calls (id)",
 ];
 
 /** Brings the database to the newest step. Throws when another program or a newer gateway made it. */

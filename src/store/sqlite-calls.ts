@@ -14,8 +14,9 @@ const GROUPS: Readonly<Record<UsageGrouping, string>> = {
 export function createSqliteCalls(db: DatabaseSync, writes: WriteQueue): CallStore {
   // The team is the key's at this moment: moving a key later does not move what its old team has spent.
   const insert = db.prepare(
-    `INSERT INTO calls (id, key_id, team, dialect, model_requested, model_invoked, region, stream, started_at)
-     VALUES (?1, ?2, (SELECT team FROM keys WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8)`,
+    `INSERT INTO calls (id, key_id, team, dialect, model_requested, model_invoked, region, stream, started_at,
+       call_id)
+     VALUES (?1, ?2, (SELECT team FROM keys WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9)`,
   );
   const finish = db.prepare(
     `UPDATE calls SET status = ?, http_status = ?, error_code = ?, input_tokens = ?, output_tokens = ?,
@@ -43,6 +44,7 @@ export function createSqliteCalls(db: DatabaseSync, writes: WriteQueue): CallSto
           call.region,
           Number(call.stream),
           call.startedAt,
+          call.callId ?? null,
         ),
       );
     },
@@ -79,14 +81,15 @@ function totalsSql(by: UsageGrouping): string {
   return `
     SELECT g.*, k.name FROM (
       SELECT ${GROUPS[by]} AS grp,
-        count(*) AS requests,
+        count(*) FILTER (WHERE c.call_id IS NULL) AS requests,
         sum(c.input_tokens) AS input_tokens,
         sum(c.output_tokens) AS output_tokens,
         sum(c.cache_read_tokens) AS cache_read_tokens,
         sum(c.cache_write_tokens) AS cache_write_tokens,
         sum(c.cache_write_1h_tokens) AS cache_write_1h_tokens,
-        sum(c.estimated) AS estimated_requests,
-        sum(c.input_tokens + c.output_tokens + c.cache_read_tokens + c.cache_write_tokens > 0) AS requests_with_tokens
+        count(DISTINCT iif(c.estimated, coalesce(c.call_id, c.id), NULL)) AS estimated_requests,
+        count(DISTINCT iif(c.input_tokens + c.output_tokens + c.cache_read_tokens + c.cache_write_tokens > 0,
+          coalesce(c.call_id, c.id), NULL)) AS requests_with_tokens
       FROM calls c
       WHERE c.started_at >= ? AND c.started_at < ?
       GROUP BY grp
@@ -112,8 +115,10 @@ function toTotals(row: Row): UsageTotals {
 
 function callOrNone(row: Record<string, SQLOutputValue> | undefined): Call | undefined {
   if (row === undefined) return undefined;
+  const callId = textOrNull(row, "call_id");
   return {
     id: text(row, "id"),
+    ...(callId !== null && { callId }),
     keyId: text(row, "key_id"),
     team: textOrNull(row, "team"),
     dialect: text(row, "dialect"),

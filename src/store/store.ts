@@ -75,6 +75,8 @@ export interface CallOpening {
   readonly region: string;
   readonly stream: boolean;
   readonly startedAt: number;
+  /** Set on a further attempt: the call that it belongs to. Its tokens count, but it is no request of its own. */
+  readonly callId?: string;
 }
 
 export interface TokenUsage {

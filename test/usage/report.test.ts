@@ -89,6 +89,24 @@ describe("usageReport", () => {
     await open(store, "open", alice, "us.nova", DAY_2);
     assert.deepEqual(usageTotal(await usageReport(store.calls, { by: "key" })), { ...before, requests: 5 });
   });
+
+  it("adds a further attempt's tokens to its own model, and counts it as no request", async (t) => {
+    const { store, alice } = await openWithCalls(t);
+    await open(store, "a3/2", alice, "us.llama", DAY_2, "a3");
+    const usage = { inputTokens: 7, outputTokens: 8, cacheReadTokens: 0, cacheWriteTokens: 0 };
+    await store.calls.close("a3/2", {
+      status: "ok",
+      httpStatus: 200,
+      usage,
+      estimated: true,
+      finishedAt: DAY_2 + 9000,
+    });
+    const row = (await usageReport(store.calls, { by: "model" })).find(({ model }) => model === "us.llama");
+    assert.deepEqual([row?.requests, row?.input_tokens, row?.estimated_requests], [0, 7, 1]);
+    const total = usageTotal(await usageReport(store.calls, { by: "key" }));
+    assert.deepEqual([total.requests, total.input_tokens], [4, 1118]);
+    assert.equal((await store.calls.get("a3/2"))?.callId, "a3");
+  });
 });
 
 async function inputsBy(store: Store, by: "team" | "model" | "day"): Promise<unknown[]> {
@@ -118,7 +136,14 @@ async function openWithCalls(t: TestContext): Promise<{ store: Store; keys: Keys
   return { store, keys, alice, bob };
 }
 
-async function open(store: Store, id: string, keyId: string, modelInvoked: string, startedAt: number): Promise<void> {
+async function open(
+  store: Store,
+  id: string,
+  keyId: string,
+  modelInvoked: string,
+  startedAt: number,
+  callId?: string,
+): Promise<void> {
   const call = { id, keyId, dialect: "openai-chat", modelRequested: "claude", region: "us-east-1", stream: false };
-  await store.calls.open({ ...call, modelInvoked, startedAt });
+  await store.calls.open({ ...call, modelInvoked, startedAt, ...(callId !== undefined && { callId }) });
 }
