@@ -1,0 +1,267 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { GatewayError } from "../../src/errors.ts";
+import type { CallClosing, CallOpening, Key } from "../../src/store/store.ts";
+import { type CallStart, createCallRecorder } from "../../src/usage/call-record.ts";
+
+const KEY: Key = {
+  id: "key_1",
+  name: "alice",
+  team: null,
+  prefix: "sk-abcde",
+  models: [],
+  rpm: null,
+  expiresAt: null,
+  createdAt: 0,
+  revokedAt: null,
+  lastUsedAt: null,
+};
+
+/** 40 characters: estimated as 10 tokens. */
+const START: CallStart = {
+  id: "r-1",
+  key: KEY,
+  dialect: "openai-chat",
+  modelRequested: "nova",
+  modelInvoked: "us.amazon.nova-lite-v1:0",
+  foundationModel: "amazon.nova-lite-v1:0",
+  request: { messages: [{ role: "user", content: [{ text: "x".repeat(40) }] }] },
+  stream: true,
+  startedAt: 1_000,
+};
+
+const NONE = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 };
+const USAGE = { inputTokens: 3, outputTokens: 4 };
+const COUNTED = { inputTokens: 3, outputTokens: 4, cacheReadTokens: 0, cacheWriteTokens: 0, cacheWrite1hTokens: 0 };
+const REFUSED = new GatewayError("rate_limit_exceeded", "slow");
+
+describe("opening a call's record", () => {
+  it("writes the row, and nothing of the prompt", async () => {
+    const { open, opened } = setUp();
+    await open();
+    assert.deepEqual(opened, [
+      {
+        id: "r-1",
+        keyId: "key_1",
+        dialect: "openai-chat",
+        modelRequested: "nova",
+        modelInvoked: "us.amazon.nova-lite-v1:0",
+        region: "us-east-1",
+        stream: true,
+        startedAt: 1_000,
+      },
+    ]);
+  });
+
+  it("fails with unavailable when the row can't be written", async () => {
+    const { recorder } = setUp({ open: () => Promise.reject(new Error("disk full")) });
+    await assert.rejects(recorder.open(START), (error) => {
+      assert.ok(error instanceof GatewayError && error.cause instanceof Error);
+      assert.equal(error.code, "unavailable");
+      assert.equal(error.cause.message, "disk full");
+      assert.doesNotMatch(error.message, /disk/);
+      return true;
+    });
+  });
+});
+
+describe("ending a call's record", () => {
+  it("closes a completed call with Bedrock's counts, times and request id", async () => {
+    const { open, closed, clock } = setUp();
+    const record = await open();
+    record.answered(200, "b-1");
+    clock.now = 1_500;
+    record.meter.stage.push({ type: "contentBlockDelta", index: 0, delta: { text: "hi" } });
+    record.meter.stage.push({ type: "metadata", usage: USAGE });
+    clock.now = 2_000;
+    await record.completed(200);
+    assert.deepEqual(closed, [
+      {
+        status: "ok",
+        httpStatus: 200,
+        usage: COUNTED,
+        estimated: false,
+        finishedAt: 2_000,
+        firstTokenAt: 1_500,
+        bedrockRequestId: "b-1",
+      },
+    ]);
+  });
+
+  it("closes a completed call whose counts never came as an estimate", async () => {
+    const { open, closed } = setUp();
+    const record = await open();
+    record.meter.stage.push({ type: "contentBlockDelta", index: 0, delta: { text: "x".repeat(8) } });
+    await record.completed(200);
+    assert.equal(closed[0]?.estimated, true);
+    assert.deepEqual(closed[0]?.usage, { ...NONE, inputTokens: 10, outputTokens: 2 });
+  });
+
+  it("closes a call that Bedrock refused with its error and no cost", async () => {
+    const { open, closed } = setUp();
+    const record = await open();
+    record.answered(429, "b-1");
+    await record.failed(REFUSED, 429);
+    assert.deepEqual(closed, [
+      {
+        status: "error",
+        httpStatus: 429,
+        errorCode: "rate_limit_exceeded",
+        usage: NONE,
+        estimated: false,
+        finishedAt: 1_000,
+        bedrockRequestId: "b-1",
+      },
+    ]);
+  });
+
+  it("closes a stream that failed after its first token with what it had used", async () => {
+    const { open, closed } = setUp();
+    const record = await open();
+    record.answered(200, "b-1");
+    record.meter.stage.push({ type: "contentBlockDelta", index: 0, delta: { text: "x".repeat(8) } });
+    await record.failed(REFUSED, 200);
+    assert.deepEqual(closed[0]?.usage, { ...NONE, inputTokens: 10, outputTokens: 2 });
+    assert.equal(closed[0]?.estimated, true);
+    assert.equal(closed[0]?.httpStatus, 200);
+  });
+
+  it("estimates a call whose connection broke after it had gone out", async () => {
+    const { open, closed } = setUp();
+    const record = await open();
+    record.lost();
+    await record.failed(new GatewayError("upstream_invalid_response", "broke"), 502);
+    assert.deepEqual(closed[0]?.usage, { ...NONE, inputTokens: 10 });
+    assert.equal(closed[0]?.estimated, true);
+  });
+
+  it("estimates an interrupted call, with what its client had been sent", async () => {
+    for (const status of [200, 499]) {
+      const { open, closed } = setUp();
+      const record = await open();
+      if (status === 200) record.answered(200, "b-1");
+      await record.interrupted(status);
+      assert.deepEqual(
+        [closed[0]?.status, closed[0]?.httpStatus, closed[0]?.estimated, closed[0]?.usage.inputTokens],
+        ["interrupted", status, true, 10],
+      );
+    }
+  });
+
+  it("charges nothing when the client leaves while Bedrock's refusal is read, or before the request went out", async () => {
+    const refused = setUp();
+    const record = await refused.open();
+    record.answered(400, "b-1");
+    await record.interrupted(499);
+    const early = setUp();
+    await (await early.open()).abandoned();
+    for (const { closed } of [refused, early]) {
+      assert.equal(closed[0]?.status, "interrupted");
+      assert.equal(closed[0]?.httpStatus, 499);
+      assert.deepEqual(closed[0]?.usage, NONE);
+      assert.equal(closed[0]?.estimated, false);
+    }
+  });
+
+  it("counts the first end alone, and logs one line", async () => {
+    const { open, closed, lines } = setUp();
+    const record = await open();
+    await Promise.all([
+      record.completed(200),
+      record.interrupted(200),
+      record.failed(REFUSED, 429),
+      record.abandoned(),
+    ]);
+    assert.deepEqual(
+      closed.map(({ status }) => status),
+      ["ok"],
+    );
+    assert.equal(lines.length, 1);
+  });
+
+  it("reports a row that can't be closed, and goes on", async () => {
+    const failure = new Error("disk full");
+    const { open, faults, lines } = setUp({ close: () => Promise.reject(failure) });
+    await (await open()).completed(200);
+    assert.deepEqual(faults, [[failure, "r-1"]]);
+    assert.equal(lines.length, 1);
+  });
+});
+
+describe("what is said of a call", () => {
+  it("is one line of the log: ids, model, outcome, tokens and times, no text", async () => {
+    const { open, lines, clock } = setUp();
+    const record = await open();
+    record.answered(200, "b-1");
+    clock.now = 1_250;
+    record.meter.stage.push({ type: "contentBlockDelta", index: 0, delta: { text: "secret words" } });
+    record.meter.stage.push({ type: "metadata", usage: USAGE });
+    clock.now = 1_750;
+    await record.completed(200);
+    assert.deepEqual(lines, [
+      {
+        request_id: "r-1",
+        key_id: "key_1",
+        dialect: "openai-chat",
+        model: "us.amazon.nova-lite-v1:0",
+        stream: true,
+        outcome: "ok",
+        status: 200,
+        error: undefined,
+        ...COUNTED,
+        estimated: false,
+        first_token_ms: 250,
+        duration_ms: 750,
+        bedrock_request_id: "b-1",
+      },
+    ]);
+    assert.doesNotMatch(JSON.stringify(lines), /secret|xxxx/);
+  });
+
+  it("is, for Envoy's access log, tokens and times once it has ended", async () => {
+    const { open, clock } = setUp();
+    const record = await open();
+    assert.deepEqual(
+      Object.values(record.metadata()).filter((value) => value !== undefined),
+      [],
+    );
+    record.meter.stage.push({ type: "metadata", usage: USAGE });
+    clock.now = 1_100;
+    await record.completed(200);
+    assert.deepEqual(record.metadata(), {
+      input_tokens: 3,
+      output_tokens: 4,
+      cache_read_tokens: 0,
+      cache_write_tokens: 0,
+      estimated: false,
+      first_token_ms: undefined,
+      duration_ms: 100,
+    });
+  });
+});
+
+function setUp(broken: { open?: () => Promise<void>; close?: () => Promise<void> } = {}) {
+  const clock = { now: 1_000 };
+  const opened: CallOpening[] = [];
+  const closed: CallClosing[] = [];
+  const lines: Record<string, unknown>[] = [];
+  const faults: unknown[][] = [];
+  const recorder = createCallRecorder({
+    ledger: {
+      async open(call) {
+        await broken.open?.();
+        opened.push(call);
+      },
+      async close(id, closing) {
+        assert.equal(id, START.id);
+        await broken.close?.();
+        closed.push(closing);
+      },
+    },
+    region: "us-east-1",
+    now: () => clock.now,
+    log: (line) => lines.push(line),
+    onFault: (...fault) => faults.push(fault),
+  });
+  return { recorder, open: () => recorder.open(START), clock, opened, closed, lines, faults };
+}
