@@ -58,7 +58,7 @@ describe("headers", { concurrency: true }, () => {
   for (const stream of [false, true]) {
     it(`of the client stay at the gateway${stream ? ", for a stream too" : ""}`, async () => {
       const model = uniqueModel();
-      const body = JSON.stringify(ask(model, { stream }));
+      const body = JSON.stringify(ask(model, { stream, messages: [{ role: "user", content: "Grüße, 👋" }] }));
       const headers = { ...CLIENT_HEADERS, "content-type": "application/json; charset=utf-8" };
       const reply = await rawRequest(`${gateway.url}/v1/chat/completions`, {
         method: "POST",
