@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { dialects } from "../../src/dialects/index.ts";
+import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
+import { GatewayError } from "../../src/errors.ts";
+import { dialectOf, findRoute } from "../../src/extproc/routes.ts";
+
+const find = (method: string, target: string) => findRoute(method, target, dialects);
+const arn = "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc";
+
+describe("findRoute", () => {
+  for (const path of [
+    "/v1/chat/completions",
+    "/chat/completions",
+    "/v1/v1/chat/completions",
+    "/v1/chat/completions/",
+    "/v1/chat/completions?api-version=1",
+    "/v1/chat/completions#x",
+  ]) {
+    it(`takes POST ${path} as a chat`, () =>
+      assert.deepEqual(find("POST", path), { kind: "call", dialect: openaiChat }));
+  }
+
+  for (const path of ["/v1/models", "/models", "/v1/v1/models/", "/v1/models?limit=5"]) {
+    it(`takes GET ${path} as the list of models`, () => assert.deepEqual(find("GET", path), { kind: "models" }));
+  }
+
+  for (const [path, id] of [
+    ["/v1/models/amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"],
+    ["/v1/models/amazon.nova-lite-v1%3A0", "amazon.nova-lite-v1:0"],
+    [`/models/${arn}`, arn],
+    [`/v1/models/${encodeURIComponent(arn)}`, arn],
+    ["/v1/models/models/x", "models/x"],
+  ] as const) {
+    it(`takes GET ${path} as one model`, () => assert.deepEqual(find("GET", path), { kind: "model", id }));
+  }
+
+  it("takes GET and HEAD of the root and of the health check", () => {
+    for (const method of ["GET", "HEAD"]) {
+      for (const path of ["/", "", "/v1", "/v1/", "/?x"]) assert.deepEqual(find(method, path), { kind: "root" });
+      for (const path of ["/healthz", "/healthz/", "/v1/healthz"])
+        assert.deepEqual(find(method, path), { kind: "health" });
+    }
+  });
+
+  it("takes OPTIONS of any path as a preflight", () => {
+    for (const path of ["/v1/chat/completions", "/nowhere", "*"])
+      assert.deepEqual(find("OPTIONS", path), { kind: "preflight" });
+  });
+
+  for (const path of [
+    "/v2/chat/completions",
+    "/v1/v1/v1/chat/completions",
+    "/v1chat/completions",
+    "/v1/chat",
+    "/v1/chat/completions/x",
+    "/V1/chat/completions",
+    "//v1/chat/completions",
+    "/v1/models/%",
+    "/v1/models/%ff",
+    "/v1/../healthz",
+    "/healthzz",
+    "/constructor",
+    "/__proto__",
+  ]) {
+    it(`does not know ${path}, and says what it knows`, () => {
+      for (const method of ["GET", "POST"]) {
+        assert.throws(
+          () => find(method, path),
+          (error) => {
+            assert.ok(error instanceof GatewayError);
+            assert.deepEqual([error.code, error.status], ["unknown_path", 404]);
+            assert.match(error.message, /POST \/v1\/chat\/completions, GET \/v1\/models, GET \/healthz/);
+            return true;
+          },
+        );
+      }
+    });
+  }
+
+  for (const [method, path, allow] of [
+    ["GET", "/v1/chat/completions", "POST, OPTIONS"],
+    ["PUT", "/v1/chat/completions", "POST, OPTIONS"],
+    ["POST", "/v1/models", "GET, HEAD, OPTIONS"],
+    ["DELETE", "/v1/models/x", "GET, HEAD, OPTIONS"],
+    ["POST", "/healthz", "GET, HEAD, OPTIONS"],
+    ["post", "/v1/chat/completions", "POST, OPTIONS"],
+  ] as const) {
+    it(`refuses ${method} ${path} and says what it takes`, () => {
+      assert.throws(
+        () => find(method, path),
+        (error) => {
+          assert.ok(error instanceof GatewayError);
+          assert.deepEqual([error.code, error.status, error.headers.allow], ["method_not_allowed", 405, allow]);
+          return true;
+        },
+      );
+    });
+  }
+
+  it("repeats nothing harmful of what the client wrote, and not much of it", () => {
+    assert.throws(
+      () => find("G\u0007T", `/a\r\nb\u0000é${"x".repeat(5_000)}`),
+      (error) => {
+        assert.ok(error instanceof GatewayError);
+        assert.match(error.message, /^Unknown path: G\?T \/a\?\?b\?\?x+…\. Known/);
+        assert.ok(error.message.length < 500);
+        return true;
+      },
+    );
+  });
+});
+
+describe("dialectOf", () => {
+  it("is the dialect of a path whatever the method, and none elsewhere", () => {
+    assert.equal(dialectOf("/v1/chat/completions?x", dialects), openaiChat);
+    for (const path of ["/v1/models", "/nowhere", "/", "/v1/models/%"])
+      assert.equal(dialectOf(path, dialects), undefined);
+  });
+});
