@@ -132,6 +132,8 @@ class HttpExchange implements Exchange {
   #closed = false;
   /** Response headers have gone to the client. */
   #committed = false;
+  /** The first of Bedrock's body has come. */
+  #bodyBegun = false;
 
   // Known from the phase on that its name says.
   #request: Headers = new Map();
@@ -311,6 +313,7 @@ class HttpExchange implements Exchange {
   }
 
   #onResponseBody(bytes: Buffer, endOfStream: boolean): void | Promise<void> {
+    this.#bodyBegun = true;
     const { reader } = this.#forwarded();
     return endOfStream ? this.#readLast(reader, bytes) : reader.push(bytes);
   }
@@ -354,8 +357,14 @@ class HttpExchange implements Exchange {
     };
   }
 
+  /** Envoy breaks off when it gets bytes of a body before it has given us any: until then the headers have to do. */
   #onSilence(): void {
-    this.#write(KEEP_ALIVE);
+    if (this.#bodyBegun) {
+      this.#write(KEEP_ALIVE);
+    } else {
+      this.#commit(SSE_HEADERS);
+      this.#keepAlive?.refresh();
+    }
   }
 
   #write(bytes: Buffer): void {
