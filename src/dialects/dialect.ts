@@ -4,7 +4,8 @@
  * A dialect is pure: bytes and plain values in, plain values out. It does no I/O, knows no model's quirks and no other
  * dialect; keys, limits, ledger, errors and recovery come from the exchange that calls it.
  */
-import type { ConverseEvent, ConverseRequest, ConverseResponse } from "../bedrock/converse.ts";
+import type { ConverseEvent, ConverseRequest, ConverseResponse, ImageBlock } from "../bedrock/converse.ts";
+import type { Intent } from "../bedrock/intent.ts";
 import type { GatewayError } from "../errors.ts";
 import type { Transform } from "../transform.ts";
 
@@ -34,12 +35,31 @@ export interface Conversation {
   /** The model as the client wrote it. */
   readonly model: string;
   readonly stream: boolean;
+  /** What is the same for every model; `intent` is not in it yet, nor are the `remoteImages`. */
   readonly request: ConverseRequest;
+  readonly intent: Intent;
+  /** How many answers are asked for, at least 1. Bedrock gives one for each call: more are as many calls at once. */
+  readonly choices: number;
+  /** Images to fetch before the request is sent. */
+  readonly remoteImages: readonly RemoteImage[];
   /** What was left out of the request harmlessly; sent as the `x-gateway-warning` header. */
   readonly warnings: readonly string[];
-  reply(response: ConverseResponse): unknown;
-  /** A fresh machine for the streamed answer. `end()` throws when no `messageStop` was seen. */
-  events(): Transform<ConverseEvent, SseEvent>;
+  /** The whole answer, from one response for each choice. */
+  reply(responses: readonly ConverseResponse[]): unknown;
+  /** A fresh machine for one choice (from 0) of a streamed answer. `end()` throws when no `messageStop` was seen. */
+  events(choice: number): Transform<ConverseEvent, SseEvent>;
+  /** What ends the stream once all choices have ended. */
+  closing(): Iterable<SseEvent>;
+}
+
+/** An image that the client gave as a link. */
+export interface RemoteImage {
+  /** As the client wrote it: http or https. */
+  readonly url: string;
+  /** The field that holds it, for errors. */
+  readonly param: string;
+  /** Puts the image into the request. */
+  place(image: ImageBlock): void;
 }
 
 /** https://html.spec.whatwg.org/multipage/server-sent-events.html */

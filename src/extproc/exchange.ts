@@ -26,14 +26,14 @@ import { converseEvents } from "../bedrock/converse-events.ts";
 import { converseResponse } from "../bedrock/converse-response.ts";
 import { bedrockHttpError } from "../bedrock/errors.ts";
 import { frames } from "../bedrock/event-stream.ts";
-import type { Conversation, Dialect } from "../dialects/dialect.ts";
+import type { Conversation, Dialect, SseEvent } from "../dialects/dialect.ts";
 import { encodeEvent, KEEP_ALIVE, sse } from "../dialects/sse.ts";
 import { GatewayError, toGatewayError } from "../errors.ts";
 import { parseJson, stringifyJson } from "../json.ts";
 import type { Catalog } from "../models/catalog.ts";
 import { assertModelId } from "../models/model-id.ts";
 import type { Key } from "../store/store.ts";
-import { chain } from "../transform.ts";
+import { chain, type Transform } from "../transform.ts";
 import type { CallRecord, CallRecorder } from "../usage/call-record.ts";
 import {
   type Answer,
@@ -132,8 +132,6 @@ class HttpExchange implements Exchange {
   #closed = false;
   /** Response headers have gone to the client. */
   #committed = false;
-  /** The first of Bedrock's body has come. */
-  #bodyBegun = false;
 
   // Known from the phase on that its name says.
   #request: Headers = new Map();
@@ -243,6 +241,7 @@ class HttpExchange implements Exchange {
     });
     assertModelId(conversation.model);
     assertModelAllowed(key, conversation.model);
+    refuseUnfinished(conversation);
 
     const modelId = conversation.model;
     const [signed, foundationModel] = await Promise.all([
@@ -313,7 +312,6 @@ class HttpExchange implements Exchange {
   }
 
   #onResponseBody(bytes: Buffer, endOfStream: boolean): void | Promise<void> {
-    this.#bodyBegun = true;
     const { reader } = this.#forwarded();
     return endOfStream ? this.#readLast(reader, bytes) : reader.push(bytes);
   }
@@ -332,14 +330,15 @@ class HttpExchange implements Exchange {
   async #answerWhole(conversation: Conversation, record: CallRecord, body: string): Promise<void> {
     const response = converseResponse(parseAnswer(body, (name) => this.#response.get(name)));
     record.meter.read(response);
-    const answer = Buffer.from(stringifyJson(conversation.reply(response)), "utf8");
+    const answer = Buffer.from(stringifyJson(conversation.reply([response])), "utf8");
     await record.completed(200);
     this.#commit({ ...JSON_HEADERS, "content-length": String(answer.length) });
     this.#finish(answer, record.metadata());
   }
 
   #streamReader(conversation: Conversation, record: CallRecord): BodyReader {
-    const reply = chain(frames(), converseEvents(), record.meter.stage, conversation.events(), sse());
+    const events = chain(conversation.events(0), closing(conversation));
+    const reply = chain(frames(), converseEvents(), record.meter.stage, events, sse());
     this.#keepAlive = setTimeout(() => this.#onSilence(), KEEP_ALIVE_MS).unref();
     return {
       push: (bytes) => {
@@ -357,14 +356,8 @@ class HttpExchange implements Exchange {
     };
   }
 
-  /** Envoy breaks off when it gets bytes of a body before it has given us any: until then the headers have to do. */
   #onSilence(): void {
-    if (this.#bodyBegun) {
-      this.#write(KEEP_ALIVE);
-    } else {
-      this.#commit(SSE_HEADERS);
-      this.#keepAlive?.refresh();
-    }
+    this.#write(KEEP_ALIVE);
   }
 
   #write(bytes: Buffer): void {
@@ -460,6 +453,21 @@ class HttpExchange implements Exchange {
     if (this.#call === undefined) throw new Error("an answer without a forwarded request");
     return this.#call;
   }
+}
+
+/** What the dialects can already read and nobody carries out yet. */
+function refuseUnfinished({ choices, remoteImages }: Conversation): void {
+  if (choices > 1) throw new GatewayError("invalid_request", "n must be 1.", { param: "n" });
+  const [image] = remoteImages;
+  if (image !== undefined)
+    throw new GatewayError("invalid_request", `${image.param} must be a data: URL, this gateway fetches no links.`, {
+      param: image.param,
+    });
+}
+
+/** Ends a stream of one choice. */
+function closing(conversation: Conversation): Transform<SseEvent, SseEvent> {
+  return { push: (event) => [event], end: () => conversation.closing() };
 }
 
 function parseBody(body: Buffer): unknown {

@@ -169,7 +169,13 @@ function render(pieces: Uint8Array[]): string {
     { model: "m", messages: [{ role: "user", content: "x" }], stream: true, stream_options: { include_usage: true } },
     { id: "1", created: 1 },
   );
-  const stream = chain(frames(), converseEvents(), conversation.events(), sse());
+  const stream = chain(
+    frames(),
+    converseEvents(),
+    conversation.events(0),
+    { push: (event) => [event], end: () => conversation.closing() },
+    sse(),
+  );
   return Buffer.concat(run(stream, pieces)).toString("utf8");
 }
 

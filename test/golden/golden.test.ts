@@ -1,7 +1,8 @@
 /**
  * Golden files: what a dialect makes of what comes in, word for word. A folder is a dialect.
  *
- *   NAME.request.json → NAME.converse.json and NAME.warnings.json, or NAME.error.json
+ *   NAME.request.json → NAME.converse.json, and where there are any NAME.intent.json, NAME.links.json and
+ *                         NAME.warnings.json, or NAME.error.json
  *   NAME.answer.json  → NAME.reply.json    (Bedrock's answer to NAME.request.json, or to DEFAULT_REQUEST)
  *   NAME.frames.jsonl → NAME.sse           (likewise; Converse events, one on a line)
  *
@@ -20,6 +21,7 @@ import { brokenRules } from "../aws-model/rules.ts";
 import { readFrames, renderStream } from "./stream-text.ts";
 
 const UPDATE = process.env.UPDATE_GOLDEN === "1";
+const EXTRAS = ["intent", "links", "warnings"] as const;
 const META = { id: "0123456789abcdef", created: 1_700_000_000 };
 const DEFAULT_REQUEST = {
   model: "test-model",
@@ -47,21 +49,26 @@ function checkRequest(dialect: Dialect, folder: URL, name: string): void {
     conversation = dialect.decode(read(folder, `${name}.request.json`), META);
   } catch (error) {
     expectFile(folder, `${name}.error.json`, pretty(dialect.errorBody(toGatewayError(error))));
-    for (const gone of ["converse", "warnings"]) expectNoFile(folder, `${name}.${gone}.json`);
+    for (const gone of ["converse", ...EXTRAS]) expectNoFile(folder, `${name}.${gone}.json`);
     return;
   }
-  const { request, warnings } = conversation;
+  const { request, intent, remoteImages, warnings } = conversation;
+  const links = remoteImages.map(({ param, url }) => ({ param, url }));
   expectNoFile(folder, `${name}.error.json`);
   expectFile(folder, `${name}.converse.json`, pretty(request));
-  if (warnings.length > 0) expectFile(folder, `${name}.warnings.json`, pretty(warnings));
-  else expectNoFile(folder, `${name}.warnings.json`);
+  const extras = { intent: Object.keys(intent).length > 0 && intent, links: links.length > 0 && links, warnings: warnings.length > 0 && warnings };
+  for (const extra of EXTRAS) {
+    if (extras[extra]) expectFile(folder, `${name}.${extra}.json`, pretty(extras[extra]));
+    else expectNoFile(folder, `${name}.${extra}.json`);
+  }
+  for (const { place } of remoteImages) place({ format: "png", source: { bytes: "AAAA" } });
   assert.deepEqual(judgeConverse(request), []);
   assert.deepEqual(brokenRules(request), []);
 }
 
 function checkAnswer(dialect: Dialect, folder: URL, name: string): void {
   const answer = converseResponse(read(folder, `${name}.answer.json`));
-  expectFile(folder, `${name}.reply.json`, pretty(conversationFor(dialect, folder, name).reply(answer)));
+  expectFile(folder, `${name}.reply.json`, pretty(conversationFor(dialect, folder, name).reply([answer])));
 }
 
 function checkStream(dialect: Dialect, folder: URL, name: string): void {

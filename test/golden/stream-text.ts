@@ -13,11 +13,12 @@ export function readFrames(file: URL): ConverseEvent[] {
 
 /** As the exchange does it: an error ends the stream in the dialect's own way. */
 export function renderStream(dialect: Dialect, conversation: Conversation, frames: readonly ConverseEvent[]): string {
-  const stream = chain(conversation.events(), sse());
+  const stream = chain(conversation.events(0), sse());
   const parts: Buffer[] = [];
   try {
     for (const frame of frames) parts.push(...stream.push(frame));
     parts.push(...stream.end());
+    for (const event of conversation.closing()) parts.push(encodeEvent(event));
   } catch (error) {
     for (const event of dialect.errorEvents(toGatewayError(error))) parts.push(encodeEvent(event));
   }

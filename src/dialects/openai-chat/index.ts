@@ -7,7 +7,8 @@ import type { CallMeta, Conversation, Dialect } from "../dialect.ts";
 import { openAiErrorBody, openAiErrorEvents } from "../openai-errors.ts";
 import { chatCompletion, envelope } from "./reply.ts";
 import { readRequest } from "./request.ts";
-import { ChatStream } from "./stream.ts";
+import { ChatStream, closingEvents } from "./stream.ts";
+import { UsageTotal } from "./usage.ts";
 
 export const openaiChat: Dialect = {
   name: "openai-chat",
@@ -18,14 +19,13 @@ export const openaiChat: Dialect = {
 };
 
 function decode(body: unknown, meta: CallMeta): Conversation {
-  const { model, stream, includeUsage, request, names, warnings } = readRequest(body);
-  const head = envelope(model, meta);
+  const { names, includeUsage, ...read } = readRequest(body);
+  const head = envelope(read.model, meta);
+  const total = new UsageTotal();
   return {
-    model,
-    stream,
-    request,
-    warnings,
-    reply: (response) => chatCompletion(response, head, names),
-    events: () => new ChatStream(head, names, includeUsage),
+    ...read,
+    reply: (responses) => chatCompletion(responses, head, names),
+    events: (choice) => new ChatStream({ head, names, includeUsage, choice, total }),
+    closing: () => closingEvents(head, includeUsage ? total : undefined),
   };
 }

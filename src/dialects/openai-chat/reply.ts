@@ -3,7 +3,7 @@
  *
  * https://platform.openai.com/docs/api-reference/chat/object. Text blocks are joined as a stream's deltas would be.
  */
-import type { AnswerBlock, ConverseResponse, TokenUsage } from "../../bedrock/converse.ts";
+import type { AnswerBlock, ConverseResponse } from "../../bedrock/converse.ts";
 import type { ToolNames } from "../../bedrock/tool-names.ts";
 import { isJsonObject, type JsonValue, stringifyJson } from "../../json.ts";
 import type { CallMeta } from "../dialect.ts";
@@ -11,11 +11,12 @@ import type {
   Annotation,
   AnswerMessage,
   ChatCompletion,
+  Choice,
   FinishReason,
   ThinkingBlock,
   ToolCall,
-  Usage,
 } from "./types.ts";
+import { UsageTotal } from "./usage.ts";
 
 /** What every object of an answer repeats. */
 export interface Envelope {
@@ -28,19 +29,29 @@ export function envelope(model: string, meta: CallMeta): Envelope {
   return { id: `chatcmpl-${meta.id}`, created: meta.created, model };
 }
 
-export function chatCompletion(response: ConverseResponse, head: Envelope, names: ToolNames): ChatCompletion {
-  const message = answerMessage(response.output.message.content, names);
-  const hasCalls = message.tool_calls !== undefined;
-  const tier = response.serviceTier?.type;
+/** One response for each choice, in their order. */
+export function chatCompletion(
+  responses: readonly ConverseResponse[],
+  head: Envelope,
+  names: ToolNames,
+): ChatCompletion {
+  const total = new UsageTotal();
+  for (const { usage, additionalModelResponseFields, serviceTier } of responses)
+    total.add(usage, additionalModelResponseFields, serviceTier?.type);
   return {
     id: head.id,
     object: "chat.completion",
     created: head.created,
     model: head.model,
-    choices: [{ index: 0, message, logprobs: null, finish_reason: finishReason(response.stopReason, hasCalls) }],
-    usage: usage(response.usage),
-    ...(tier !== undefined && { service_tier: tier }),
+    choices: responses.map((response, index) => choice(response, index, names)),
+    ...total.members(),
   };
+}
+
+function choice(response: ConverseResponse, index: number, names: ToolNames): Choice {
+  const message = answerMessage(response.output.message.content, names);
+  const hasCalls = message.tool_calls !== undefined;
+  return { index, message, logprobs: null, finish_reason: finishReason(response.stopReason, hasCalls) };
 }
 
 /** Unknown reasons are "stop", as are malformed outputs: the text shows what is wrong with them. */
@@ -59,17 +70,6 @@ export function finishReason(stopReason: string, hasCalls: boolean): FinishReaso
     default:
       return "stop";
   }
-}
-
-export function usage(tokens: TokenUsage): Usage {
-  const { cacheReadInputTokens: read = 0, cacheWriteInputTokens: written = 0 } = tokens;
-  const prompt = tokens.inputTokens + read + written;
-  return {
-    prompt_tokens: prompt,
-    completion_tokens: tokens.outputTokens,
-    total_tokens: prompt + tokens.outputTokens,
-    prompt_tokens_details: { cached_tokens: read, cache_write_tokens: written },
-  };
 }
 
 /** A citation of a web page, for the text from `start` to `end`; documents have no form in this API. */

@@ -8,8 +8,10 @@
 import { limitCachePoints } from "../../bedrock/cache-points.ts";
 import { repairConversation, repairSystem } from "../../bedrock/conversation.ts";
 import type { ConverseRequest, InferenceConfig } from "../../bedrock/converse.ts";
+import { EFFORTS, type Effort, type Intent } from "../../bedrock/intent.ts";
 import { toolConfig } from "../../bedrock/tool-config.ts";
 import { type ToolNames, toolNames } from "../../bedrock/tool-names.ts";
+import type { RemoteImage } from "../dialect.ts";
 import { Field } from "../fields.ts";
 import { readMessages } from "./messages.ts";
 import { readTools } from "./tools.ts";
@@ -19,13 +21,15 @@ export interface ChatRequest {
   stream: boolean;
   includeUsage: boolean;
   request: ConverseRequest;
+  intent: Intent;
+  choices: number;
+  remoteImages: RemoteImage[];
   names: ToolNames;
   warnings: string[];
 }
 
 const MAX_MODEL_LENGTH = 2048;
 const MAX_STOP_SEQUENCES = 2500;
-const EFFORTS = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 
 export function readRequest(value: unknown): ChatRequest {
   const body = Field.root(value);
@@ -47,7 +51,6 @@ export function readRequest(value: unknown): ChatRequest {
     ...(system.length > 0 && { system }),
     ...(Object.keys(inferenceConfig).length > 0 && { inferenceConfig }),
     ...(config && { toolConfig: config }),
-    ...(effort !== undefined && { outputConfig: { effort } }),
   });
   warnAboutIgnored(body, tools.length > 0, warnings);
   return {
@@ -55,6 +58,9 @@ export function readRequest(value: unknown): ChatRequest {
     stream: readFlag(body.at("stream")),
     includeUsage: readFlag(body.at("stream_options").at("include_usage")),
     request: limited.request,
+    intent: { ...(effort !== undefined && { effort }) },
+    choices: 1,
+    remoteImages: [],
     names,
     warnings: [...warnings, ...repairs, ...limited.warnings],
   };
@@ -113,10 +119,11 @@ function readStop(stop: Field): string[] {
   return items.map((item) => item.string()).filter((text) => text !== "");
 }
 
-function readEffort(effort: Field): string | undefined {
+function readEffort(effort: Field): Effort | undefined {
   if (effort.absent) return undefined;
-  if (typeof effort.value !== "string" || !EFFORTS.includes(effort.value)) throw effort.mustBeOneOf(EFFORTS);
-  return effort.value;
+  const known = EFFORTS.find((keyword) => keyword === effort.value);
+  if (known === undefined) throw effort.mustBeOneOf(EFFORTS);
+  return known;
 }
 
 function readFlag(flag: Field): boolean {

@@ -2,7 +2,7 @@
  * Converse events as Chat Completions chunks.
  *
  * https://platform.openai.com/docs/api-reference/chat/streaming. One role, then deltas that are never empty, then one chunk
- * with the finish_reason, then usage if it was asked for, then `[DONE]`. Tool calls count from 0, whatever Bedrock's
+ * with the finish_reason; after all choices usage if it was asked for, then `[DONE]`. Tool calls count from 0, whatever Bedrock's
  * block indexes are. Signed reasoning is repeated whole when its block ends, so that a client can send it back.
  *
  * `messageStop` ends the answer: without it the stream was cut, and `end()` throws rather than let it look complete. The
@@ -11,20 +11,30 @@
 import type { BlockDelta, BlockStart, ConverseEvent } from "../../bedrock/converse.ts";
 import type { ToolNames } from "../../bedrock/tool-names.ts";
 import { GatewayError, unreachable } from "../../errors.ts";
+import type { JsonValue } from "../../json.ts";
 import type { Transform } from "../../transform.ts";
 import type { SseEvent } from "../dialect.ts";
-import { annotation, type Envelope, finishReason, usage } from "./reply.ts";
+import { annotation, type Envelope, finishReason } from "./reply.ts";
 import type { Annotation, Chunk, Delta, FinishReason, ThinkingBlock } from "./types.ts";
+import type { UsageTotal } from "./usage.ts";
 
 type Block =
   | { kind: "text"; start: number }
   | { kind: "tool"; index: number; empty: boolean }
   | { kind: "reasoning"; text: string; signature: string; redacted: string[] };
 
+export interface ChatStreamOptions {
+  readonly head: Envelope;
+  readonly names: ToolNames;
+  /** Chunks then have a `usage` of null, as OpenAI's do. */
+  readonly includeUsage: boolean;
+  readonly choice: number;
+  /** Gets this choice's tokens. */
+  readonly total: UsageTotal;
+}
+
 export class ChatStream implements Transform<ConverseEvent, SseEvent> {
-  readonly #head: Envelope;
-  readonly #names: ToolNames;
-  readonly #includeUsage: boolean;
+  readonly #options: ChatStreamOptions;
   /** Bedrock's open blocks, by its index. */
   readonly #open = new Map<number, Block>();
   readonly #annotations: Annotation[] = [];
@@ -33,17 +43,16 @@ export class ChatStream implements Transform<ConverseEvent, SseEvent> {
   #textLength = 0;
   #toolCalls = 0;
   #thinkingBlocks = 0;
+  #modelFields: JsonValue | undefined;
 
-  constructor(head: Envelope, names: ToolNames, includeUsage: boolean) {
-    this.#head = head;
-    this.#names = names;
-    this.#includeUsage = includeUsage;
+  constructor(options: ChatStreamOptions) {
+    this.#options = options;
   }
 
   *push(event: ConverseEvent): Iterable<SseEvent> {
     if (event.type === "unknown") return;
     if (event.type === "metadata") {
-      if (this.#includeUsage) yield this.#usageChunk(event);
+      this.#options.total.add(event.usage, this.#modelFields, event.serviceTier);
       return;
     }
     if (this.#stopped) throw invalid(`${event.type} after messageStop`);
@@ -54,12 +63,13 @@ export class ChatStream implements Transform<ConverseEvent, SseEvent> {
     for (const delta of this.#deltas(event)) yield this.#chunk(delta);
     if (event.type !== "messageStop") return;
     this.#stopped = true;
+    this.#modelFields = event.additionalModelResponseFields;
     yield this.#chunk({}, finishReason(event.stopReason, this.#toolCalls > 0));
   }
 
-  *end(): Iterable<SseEvent> {
+  end(): Iterable<SseEvent> {
     if (!this.#stopped) throw invalid("it ended without messageStop");
-    yield { data: "[DONE]" };
+    return [];
   }
 
   *#deltas(event: Exclude<ConverseEvent, { type: "unknown" | "metadata" }>): Iterable<Delta> {
@@ -91,7 +101,7 @@ export class ChatStream implements Transform<ConverseEvent, SseEvent> {
     const call = this.#toolCalls;
     this.#toolCalls += 1;
     this.#open.set(index, { kind: "tool", index: call, empty: true });
-    const name = this.#names.decode(toolUse.name);
+    const name = this.#options.names.decode(toolUse.name);
     yield { tool_calls: [{ index: call, id: toolUse.toolUseId, type: "function", function: { name, arguments: "" } }] };
   }
 
@@ -147,30 +157,27 @@ export class ChatStream implements Transform<ConverseEvent, SseEvent> {
   }
 
   #chunk(delta: Delta, finish: FinishReason | null = null): SseEvent {
-    return this.#event({
-      ...this.#base(),
-      choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }],
-      ...(this.#includeUsage && { usage: null }),
-    });
-  }
-
-  #usageChunk(event: Extract<ConverseEvent, { type: "metadata" }>): SseEvent {
-    const tier = event.serviceTier;
-    return this.#event({
-      ...this.#base(),
-      choices: [],
-      usage: usage(event.usage),
-      ...(tier !== undefined && { service_tier: tier }),
-    });
-  }
-
-  #base(): Pick<Chunk, "id" | "object" | "created" | "model"> {
-    return { id: this.#head.id, object: "chat.completion.chunk", created: this.#head.created, model: this.#head.model };
-  }
-
-  #event(data: Chunk): SseEvent {
+    const { head, choice, includeUsage } = this.#options;
+    const data: Chunk = {
+      ...base(head),
+      choices: [{ index: choice, delta, logprobs: null, finish_reason: finish }],
+      ...(includeUsage && { usage: null }),
+    };
     return { data };
   }
+}
+
+/** The end of a stream: the tokens of all choices if they are wanted and known, and `[DONE]`. */
+export function* closingEvents(head: Envelope, total: UsageTotal | undefined): Iterable<SseEvent> {
+  if (total !== undefined && !total.empty) {
+    const data: Chunk = { ...base(head), choices: [], ...total.members() };
+    yield { data };
+  }
+  yield { data: "[DONE]" };
+}
+
+function base(head: Envelope): Pick<Chunk, "id" | "object" | "created" | "model"> {
+  return { id: head.id, object: "chat.completion.chunk", created: head.created, model: head.model };
 }
 
 function thinkingBlock(block: Extract<Block, { kind: "reasoning" }>): ThinkingBlock | undefined {

@@ -13,9 +13,16 @@ export interface ChatCompletion {
   object: "chat.completion";
   created: number;
   model: string;
-  choices: [{ index: 0; message: AnswerMessage; logprobs: null; finish_reason: FinishReason }];
+  choices: Choice[];
   usage: Usage;
   service_tier?: string;
+}
+
+export interface Choice {
+  index: number;
+  message: AnswerMessage;
+  logprobs: null;
+  finish_reason: FinishReason;
 }
 
 export interface AnswerMessage {
@@ -50,6 +57,8 @@ export interface Usage {
   completion_tokens: number;
   total_tokens: number;
   prompt_tokens_details: { cached_tokens: number; cache_write_tokens: number };
+  /** Only when the model tells them; they are part of `completion_tokens`. */
+  completion_tokens_details?: { reasoning_tokens: number };
 }
 
 export interface Chunk {
@@ -57,7 +66,7 @@ export interface Chunk {
   object: "chat.completion.chunk";
   created: number;
   model: string;
-  choices: { index: 0; delta: Delta; logprobs: null; finish_reason: FinishReason | null }[];
+  choices: { index: number; delta: Delta; logprobs: null; finish_reason: FinishReason | null }[];
   /** Present only when the client asked for usage: null on every chunk but the last. */
   usage?: Usage | null;
   service_tier?: string;

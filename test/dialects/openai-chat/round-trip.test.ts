@@ -29,7 +29,7 @@ describe("an answer sent back as history", () => {
       stopReason: "tool_use",
       usage: { inputTokens: 1, outputTokens: 1 },
     });
-    const reply = parseJson(stringifyJson(asked.reply(response)));
+    const reply = parseJson(stringifyJson(asked.reply([response])));
     assert.equal(
       stringifyJson(sentBack(member(member(member(reply, "choices"), "0"), "message"))),
       stringifyJson(ANSWER),
@@ -37,7 +37,7 @@ describe("an answer sent back as history", () => {
   });
 
   it("becomes the same blocks after a stream", () => {
-    const machine = asked.events();
+    const machine = asked.events(0);
     const message: Record<string, unknown> = { role: "assistant" };
     const lists = ["tool_calls", "thinking_blocks"];
     for (const event of EVENTS.flatMap((frame) => [...machine.push(frame)])) {

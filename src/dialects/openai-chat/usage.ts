@@ -1,0 +1,78 @@
+/**
+ * The tokens of all calls that one request made, as OpenAI counts them.
+ *
+ * https://platform.openai.com/docs/api-reference/chat/object#chat-object-usage. Each choice is a call of its own, and each
+ * call pays for its prompt, so prompts add up too. Reasoning tokens are part of Bedrock's output tokens; only some models
+ * tell them, in fields of their own: without that no number is made up.
+ */
+import type { TokenUsage } from "../../bedrock/converse.ts";
+import { isJsonObject, type JsonValue } from "../../json.ts";
+import type { Usage } from "./types.ts";
+
+export class UsageTotal {
+  #calls = 0;
+  #input = 0;
+  #read = 0;
+  #written = 0;
+  #output = 0;
+  #reasoning: number | undefined;
+  #tier: string | undefined;
+
+  /** `fields` are the answer's `additionalModelResponseFields`. */
+  add(tokens: TokenUsage, fields: JsonValue | undefined, tier: string | undefined): void {
+    this.#calls += 1;
+    this.#input += tokens.inputTokens;
+    this.#read += tokens.cacheReadInputTokens ?? 0;
+    this.#written += tokens.cacheWriteInputTokens ?? 0;
+    this.#output += tokens.outputTokens;
+    const reasoning = reasoningTokens(fields);
+    if (reasoning !== undefined) this.#reasoning = (this.#reasoning ?? 0) + reasoning;
+    this.#tier ??= tier;
+  }
+
+  /** True when no call told its tokens. */
+  get empty(): boolean {
+    return this.#calls === 0;
+  }
+
+  /** `usage`, and the tier that was charged. */
+  members(): { usage: Usage; service_tier?: string } {
+    const prompt = this.#input + this.#read + this.#written;
+    const reasoning = this.#reasoning === undefined ? undefined : Math.min(this.#reasoning, this.#output);
+    return {
+      usage: {
+        prompt_tokens: prompt,
+        completion_tokens: this.#output,
+        total_tokens: prompt + this.#output,
+        prompt_tokens_details: { cached_tokens: this.#read, cache_write_tokens: this.#written },
+        ...(reasoning !== undefined && { completion_tokens_details: { reasoning_tokens: reasoning } }),
+      },
+      ...(this.#tier !== undefined && { service_tier: this.#tier }),
+    };
+  }
+}
+
+const DETAIL_NAMES = ["thinking_tokens", "reasoning_tokens"];
+
+/**
+ * Claude's `/usage/output_tokens_details`, which Bedrock gives under the last part of the path or under all of it, and
+ * the same object by OpenAI's names.
+ */
+function reasoningTokens(fields: JsonValue | undefined): number | undefined {
+  const usage = member(fields, "usage");
+  const details = [fields, usage].flatMap((holder) => [
+    member(holder, "output_tokens_details"),
+    member(holder, "completion_tokens_details"),
+  ]);
+  for (const detail of details) {
+    for (const name of DETAIL_NAMES) {
+      const tokens = member(detail, name);
+      if (typeof tokens === "number" && Number.isSafeInteger(tokens) && tokens >= 0) return tokens;
+    }
+  }
+  return undefined;
+}
+
+function member(value: JsonValue | undefined, key: string): JsonValue | undefined {
+  return isJsonObject(value) ? value[key] : undefined;
+}
