@@ -17,6 +17,7 @@
  * reached) arrive as response headers that carry a marker.
  */
 
+import { setImmediate } from "node:timers/promises";
 import { assertModelAllowed, isModelAllowed } from "../access/allowed-models.ts";
 import type { Authenticator } from "../access/authenticate.ts";
 import { credentialFrom } from "../access/credential.ts";
@@ -95,6 +96,8 @@ export const PHASES: Readonly<Record<Phase, readonly EventType[]>> = {
 /** A stream that says nothing for this long is committed, and gets a comment each time that long passes again. */
 const KEEP_ALIVE_MS = 15_000;
 
+const LARGE_BODY_BYTES = 1024 * 1024;
+
 /** An error's text, or a whole answer: far above what a model writes, far below what hurts. */
 const MAX_ERROR_BYTES = 1024 * 1024;
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
@@ -132,6 +135,8 @@ class HttpExchange implements Exchange {
   #closed = false;
   /** Response headers have gone to the client. */
   #committed = false;
+  /** The first of Bedrock's body has come. */
+  #bodyBegun = false;
 
   // Known from the phase on that its name says.
   #request: Headers = new Map();
@@ -243,6 +248,9 @@ class HttpExchange implements Exchange {
     assertModelAllowed(key, conversation.model);
     refuseUnfinished(conversation);
 
+    // Reading a body of images and writing it anew each hold the event loop for about 100 ms; others go in between.
+    if (body.length > LARGE_BODY_BYTES) await setImmediate();
+
     const modelId = conversation.model;
     const [signed, foundationModel] = await Promise.all([
       calls.prepare({ modelId, stream: conversation.stream, request: conversation.request }),
@@ -312,6 +320,7 @@ class HttpExchange implements Exchange {
   }
 
   #onResponseBody(bytes: Buffer, endOfStream: boolean): void | Promise<void> {
+    this.#bodyBegun = true;
     const { reader } = this.#forwarded();
     return endOfStream ? this.#readLast(reader, bytes) : reader.push(bytes);
   }
@@ -356,8 +365,14 @@ class HttpExchange implements Exchange {
     };
   }
 
+  /** Envoy breaks off when it gets bytes of a body before it has given us any: until then the headers have to do. */
   #onSilence(): void {
-    this.#write(KEEP_ALIVE);
+    if (this.#bodyBegun) {
+      this.#write(KEEP_ALIVE);
+    } else {
+      this.#commit(SSE_HEADERS);
+      this.#keepAlive?.refresh();
+    }
   }
 
   #write(bytes: Buffer): void {
