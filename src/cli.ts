@@ -2,6 +2,7 @@
  * The command line: composes the subcommands. This file alone reads argv and the environment and ends the process.
  */
 import { createCommand, runCommand } from "./commands/command.ts";
+import { configCheckCommand } from "./commands/config-check.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { envoyConfigCommand } from "./commands/envoy-config.ts";
 import { keysCommand } from "./commands/keys.ts";
@@ -13,7 +14,15 @@ const io = { env: process.env, stdout: process.stdout, stderr: process.stderr };
 const program = createCommand("bedrock-gateway", io).description(
   "OpenAI-compatible access to every model on Amazon Bedrock, with revocable keys, limits and a ledger.",
 );
-for (const command of [startCommand, demoCommand, serveCommand, envoyConfigCommand, keysCommand, usageCommand]) {
+for (const command of [
+  startCommand,
+  demoCommand,
+  serveCommand,
+  configCheckCommand,
+  envoyConfigCommand,
+  keysCommand,
+  usageCommand,
+]) {
   program.addCommand(command(io));
 }
 

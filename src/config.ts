@@ -208,7 +208,7 @@ function parseLogLevel(text: string): LogLevel {
   return level;
 }
 
-function deepFreeze<T extends object>(value: T): T {
+export function deepFreeze<T extends object>(value: T): T {
   for (const member of Object.values(value)) {
     if (typeof member === "object" && member !== null) deepFreeze(member);
   }

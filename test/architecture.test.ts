@@ -23,7 +23,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ["standalone"],
   ["gateway"],
   ["extproc", "admin", "envoy"],
-  ["dialects", "access", "usage", "models", "log"],
+  ["operator-config"],
+  ["dialects", "access", "usage", "models", "media", "log"],
   ["config"],
   ["bedrock", "store"],
   ["errors", "json", "transform"],
@@ -39,6 +40,8 @@ const KEPT_IN: readonly (readonly [what: RegExp, where: RegExp])[] = [
   [/^(hono|@hono\/)/, /^admin\//],
   [/^pino$/, /^log\.ts$/],
   [/^commander$/, /^commands\//],
+  [/^valibot$/, /^operator-config[./]/],
+  [/^ipaddr\.js$/, /^media\/address-guard\.ts$/],
   [/^node:child_process$/, /^envoy\//],
 ];
 

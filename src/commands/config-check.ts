@@ -1,0 +1,68 @@
+/**
+ * `config-check`: validates the environment and the operator's file as `start` would, and shows what they come to. Nothing
+ * is started, and AWS is not asked.
+ */
+import type { Command } from "commander";
+import { type Config, ConfigError, readConfig } from "../config.ts";
+import { type OperatorConfig, readOperatorConfig } from "../operator-config.ts";
+import { CommandFailure, type CommandIo, createCommand } from "./command.ts";
+
+export function configCheckCommand(io: CommandIo): Command {
+  return createCommand("config-check", io)
+    .description("Check the environment and the file in GATEWAY_CONFIG, and show what they come to")
+    .action(async () => {
+      const file = io.env.GATEWAY_CONFIG?.trim() || undefined;
+      const problems: string[] = [];
+      const config = await collect(problems, readConfig(io.env));
+      const operator = await collect(problems, readOperatorConfig(file, config?.aws.region));
+      if (config === undefined || operator === undefined) throw new CommandFailure(new ConfigError(problems).message);
+      const rows = [
+        ...environmentRows(config),
+        ["file", file ?? "none (GATEWAY_CONFIG is not set)"],
+        ...fileRows(operator),
+      ];
+      io.stdout.write(`ok\n${rows.map(([label = "", value = ""]) => `  ${label.padEnd(16)}${value}\n`).join("")}`);
+    });
+}
+
+async function collect<T>(problems: string[], reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    problems.push(...error.problems);
+    return undefined;
+  }
+}
+
+/** Neither the database's URL nor a token: they may hold secrets. */
+function environmentRows({ clients, tls, admin, aws, logLevel }: Config): string[][] {
+  return [
+    ["clients", `${tls === undefined ? "http" : "https"} on ${clients.host}:${clients.port}`],
+    ["admin", `${admin.host}:${admin.port}`],
+    ["bedrock", `${aws.runtime.authority} (${aws.region})`],
+    ["log level", logLevel],
+  ];
+}
+
+function fileRows({ models, regions, images, caching, profiles }: OperatorConfig): string[][] {
+  const { enabled, allow, maxBytes, timeoutMs } = images.fetch;
+  const { auto } = caching;
+  const parts = auto && (["system", "tools", "conversation"] as const).filter((part) => auto[part]);
+  return [
+    ...[...models.aliases].map(([name, to]) => ["alias", `${name} = ${targetText(to)}`]),
+    ...[...models.fallbacks].map(([name, list]) => ["fallbacks", `${name}: ${list.map(targetText).join(", then ")}`]),
+    ...models.capabilities.map(({ match, columns }) => ["capabilities", `${match}: ${JSON.stringify(columns)}`]),
+    ["regions", regions.allowed.join(", ")],
+    [
+      "image fetching",
+      enabled ? `${allow.join(", ") || "any public host"}; ${maxBytes} bytes in ${timeoutMs} ms` : "off",
+    ],
+    ["auto caching", auto === undefined ? "off" : `${parts?.join(", ") || "nothing"}; ttl ${auto.ttl}`],
+    ["profiles", profiles.automatic],
+  ];
+}
+
+function targetText({ model = "the same model", region }: { model?: string; region?: string }): string {
+  return region === undefined ? model : `${model} in ${region}`;
+}
