@@ -1,0 +1,184 @@
+/**
+ * An exchange with everything around it in memory: the chat dialect and the call record are real, keys, catalog, signing
+ * and the ledger are stand-ins that a test can break or hold up.
+ */
+import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
+import { createExchange, type ExchangeServices } from "../../src/extproc/exchange.ts";
+import type { Exchange } from "../../src/extproc/server.ts";
+import type { EnvoyEvent, Reply } from "../../src/extproc/wire.ts";
+import type { JsonObject } from "../../src/json.ts";
+import { eventFrame } from "../../src/simulator/event-stream.ts";
+import type { CallClosing, Key } from "../../src/store/store.ts";
+import { createCallRecorder } from "../../src/usage/call-record.ts";
+import type { Ledger } from "../../src/usage/ledger.ts";
+
+export const KEY: Key = {
+  id: "key_1",
+  name: "alice",
+  team: null,
+  prefix: "sk-abcde",
+  models: ["amazon.*"],
+  rpm: null,
+  expiresAt: null,
+  createdAt: 0,
+  revokedAt: null,
+  lastUsedAt: null,
+};
+
+export const MODEL = "amazon.nova-lite-v1:0";
+const NOW = 1_700_000_000_000;
+const NOTHING = () => {};
+
+export interface TestExchange extends Exchange {
+  readonly sent: Reply[];
+  /** Ids of the rows that were opened. */
+  readonly opened: string[];
+  readonly closed: CallClosing[];
+  readonly faults: unknown[];
+  readonly refused: Record<string, unknown>[];
+  /** Sends events one after the other, as the server does. */
+  run(...events: EnvoyEvent[]): Promise<void>;
+}
+
+export function openExchange(services: Partial<ExchangeServices> = {}, ledger: Partial<Ledger> = {}): TestExchange {
+  const sent: Reply[] = [];
+  const opened: string[] = [];
+  const closed: CallClosing[] = [];
+  const faults: unknown[] = [];
+  const refused: Record<string, unknown>[] = [];
+  const onFault = (error: unknown) => faults.push(error);
+  const recorder = createCallRecorder({
+    ledger: {
+      async open(call) {
+        await ledger.open?.(call);
+        opened.push(call.id);
+      },
+      async close(id, closing) {
+        await ledger.close?.(id, closing);
+        closed.push(closing);
+      },
+    },
+    region: "us-east-1",
+    now: () => NOW,
+    log: NOTHING,
+    onFault,
+  });
+  const exchange = createExchange(
+    {
+      dialects: [openaiChat],
+      authenticator: { authenticate: async () => KEY },
+      limiter: { take: async () => ({ headers: { "x-ratelimit-limit-requests": "5" } }) },
+      catalog: { list: async () => [], foundationModel: (id) => id },
+      calls: {
+        prepare: async ({ modelId, stream, request }) => ({
+          route: "tls",
+          authority: "bedrock-runtime.us-east-1.amazonaws.com",
+          path: `/model/${encodeURIComponent(modelId)}/${stream ? "converse-stream" : "converse"}`,
+          headers: { authorization: "AWS4-HMAC-SHA256 …", "content-type": "application/json" },
+          body: Buffer.from(JSON.stringify(request)),
+        }),
+      },
+      recorder,
+      now: () => NOW,
+      accepting: () => true,
+      onRefused: (line) => refused.push(line),
+      onFault,
+      ...services,
+    },
+    (reply) => sent.push(reply),
+  );
+  return {
+    sent,
+    opened,
+    closed,
+    faults,
+    refused,
+    receive: (event) => exchange.receive(event),
+    close: () => exchange.close(),
+    async run(...events) {
+      for (const event of events) await exchange.receive(event);
+    },
+  };
+}
+
+/** A chat's request headers; `undefined` takes one away. */
+export function requestHeaders(
+  change: Readonly<Record<string, string | undefined>> = {},
+  endOfStream = false,
+): EnvoyEvent {
+  const headers = {
+    ":method": "POST",
+    ":path": "/v1/chat/completions",
+    ":authority": "gateway",
+    "x-request-id": "11111111-2222-3333-4444-555555555555",
+    authorization: "Bearer sk-secret",
+    "content-type": "application/json",
+    ...change,
+  };
+  const present = Object.entries(headers).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return { type: "request_headers", headers: new Map(present), endOfStream };
+}
+
+export function get(path: string, method = "GET"): EnvoyEvent {
+  return requestHeaders({ ":method": method, ":path": path }, true);
+}
+
+export function chatBody(more: JsonObject = {}): EnvoyEvent {
+  return requestBody(JSON.stringify({ model: MODEL, messages: [{ role: "user", content: "Hello there" }], ...more }));
+}
+
+export function requestBody(text: string | Uint8Array): EnvoyEvent {
+  return { type: "request_body", body: Buffer.from(text), endOfStream: true };
+}
+
+export function responseHeaders(
+  status: number,
+  contentType: string,
+  more: Readonly<Record<string, string>> = {},
+  endOfStream = false,
+): EnvoyEvent {
+  const headers = new Map(
+    Object.entries({ ":status": String(status), "content-type": contentType, "x-amzn-requestid": "b-1", ...more }),
+  );
+  return { type: "response_headers", headers, endOfStream };
+}
+
+export const streamHeaders = (): EnvoyEvent => responseHeaders(200, "application/vnd.amazon.eventstream");
+export const jsonHeaders = (status = 200): EnvoyEvent => responseHeaders(status, "application/json");
+
+export function piece(bytes: Uint8Array | string, endOfStream = false): EnvoyEvent {
+  return { type: "response_body", body: Buffer.from(bytes), endOfStream };
+}
+
+export const LAST: EnvoyEvent = piece("", true);
+
+export const ANSWER = JSON.stringify({
+  output: { message: { role: "assistant", content: [{ text: "Hi." }] } },
+  stopReason: "end_turn",
+  usage: { inputTokens: 3, outputTokens: 2, totalTokens: 5 },
+});
+
+export const textFrame = (text: string): Buffer =>
+  eventFrame("contentBlockDelta", { contentBlockIndex: 0, delta: { text } });
+export const STOP = Buffer.concat([
+  eventFrame("contentBlockStop", { contentBlockIndex: 0 }),
+  eventFrame("messageStop", { stopReason: "end_turn" }),
+]);
+export const METADATA = eventFrame("metadata", { usage: { inputTokens: 3, outputTokens: 2, totalTokens: 5 } });
+
+/** All of the response body that was sent. */
+export function bodyOf(sent: readonly Reply[]): string {
+  return Buffer.concat(sent.flatMap((reply) => (reply.type === "response_body" ? [reply.body] : []))).toString("utf8");
+}
+
+export function typesOf(sent: readonly Reply[]): string[] {
+  return sent.map(({ type }) => type);
+}
+
+/** The immediate response that an exchange ended with, its body parsed. */
+export function responded(sent: readonly Reply[]) {
+  const reply = sent.at(-1);
+  if (reply?.type !== "respond") throw new Error(`the exchange ended with ${reply?.type}`);
+  const text = Buffer.from(reply.body).toString("utf8");
+  return { ...reply, body: text === "" ? undefined : JSON.parse(text) };
+}
