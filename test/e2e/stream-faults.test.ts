@@ -7,6 +7,7 @@
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import { isJsonObject, type JsonObject } from "../../src/json.ts";
+import { eventFrame } from "../../src/simulator/event-stream.ts";
 import type { Answer, StreamStep } from "../../src/simulator/simulator.ts";
 import { ask, type ErrorReply, readError, readSse, type SseText, startTestGateway, uniqueModel } from "./harness.ts";
 
@@ -71,7 +72,11 @@ describe("a fault after the first text", { concurrency: true }, () => {
     ],
     "an error frame": [[{ error: "InternalFailure", message: "Something broke." }], "upstream_error"],
     "a wrong checksum": [[{ ...text("lost"), corrupt: "message" }, STOP], "upstream_invalid_response"],
-    "a corrupt length": [[{ ...text("lost"), corrupt: "prelude" }, STOP], "upstream_invalid_response"],
+    "a wrong checksum of a length": [[{ ...text("lost"), corrupt: "prelude" }, STOP], "upstream_invalid_response"],
+    "a length that would wait for bytes that never come": [
+      [{ bytes: withLength(eventFrame("contentBlockStop", { contentBlockIndex: 0 }), 0xffff) }, { silence: 60_000 }],
+      "upstream_invalid_response",
+    ],
     "half a frame": [[{ ...text("lost"), half: true }], "upstream_invalid_response"],
     "an end without messageStop": [[], "upstream_invalid_response"],
     "an event after messageStop": [[STOP, text("late")], "upstream_invalid_response"],
@@ -80,7 +85,8 @@ describe("a fault after the first text", { concurrency: true }, () => {
     for (const delay of [0, 60]) {
       it(`ends the stream with an error event: ${name}${delay > 0 ? ", later" : ""}`, async () => {
         const pause: StreamStep[] = delay > 0 ? [{ silence: delay }] : [];
-        const response = await stream({ kind: "events", steps: [START, text("Begin"), ...pause, ...steps] });
+        const chunking = delay > 0 ? "frames" : "whole";
+        const response = await stream({ kind: "events", steps: [START, text("Begin"), ...pause, ...steps], chunking });
         const received = await readSse(response);
         assert.equal(received.complete, true);
         assert.match(received.raw, /"content":"Begin"/);
@@ -177,6 +183,11 @@ describe("a connection that Bedrock cuts", { concurrency: true }, () => {
 
 function text(content: string): StreamStep & { event: string; payload: JsonObject } {
   return { event: "contentBlockDelta", payload: { contentBlockIndex: 0, delta: { text: content } } };
+}
+
+function withLength(frame: Buffer, length: number): Buffer {
+  frame.writeUInt32BE(length, 0);
+  return frame;
 }
 
 function stream(answer: Answer): Promise<Response> {
