@@ -23,6 +23,15 @@ export function stringifyJson(value: unknown): string {
   return JSON.stringify(value);
 }
 
+/** How deep objects and arrays may lie in each other where a client's own JSON is passed on. */
+export const MAX_JSON_DEPTH = 100;
+
+/** Whether a value is nested deeper than that: such JSON breaks serialisers that recurse, ours and those behind it. */
+export function isTooDeep(value: unknown, depth = MAX_JSON_DEPTH): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return depth === 0 || Object.values(value).some((inner) => isTooDeep(inner, depth - 1));
+}
+
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !JSON_RAW.isRawJSON(value);
 }

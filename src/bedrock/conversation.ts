@@ -18,6 +18,7 @@ import type {
   ToolUseBlock,
 } from "./converse.ts";
 import { uniqueDocumentName } from "./media.ts";
+import { TakenNames } from "./taken-names.ts";
 import { toolUseId, uniqueToolUseId } from "./tool-names.ts";
 
 /** What stands where Bedrock insists on text and the client sent none. */
@@ -42,12 +43,18 @@ interface Turn {
   pieces: Piece[];
 }
 
+/** Calls of one turn with the same id, by their ids as sent, and how many of them have a result. */
+interface OpenCalls {
+  readonly ids: string[];
+  answered: number;
+}
+
 /** Repairs `turns` in any order of roles, with tool call ids as the client wrote them. The input is not changed. */
 export function repairConversation(turns: readonly Message[]): Repaired {
   const warnings: string[] = [];
   const repaired = startWithUser(mergeTurns(turns.map(toTurn)));
   pairToolCalls(repaired, warnings);
-  const names = new Set<string>();
+  const names = new TakenNames();
   for (const turn of repaired) {
     turn.pieces = inOrder(turn);
     fillGaps(turn);
@@ -96,10 +103,15 @@ function mergeTurns(turns: Turn[]): Turn[] {
   for (const turn of turns) {
     if (turn.role === "assistant" && turn.pieces.length === 0) continue;
     const last = merged.at(-1);
-    if (last?.role === turn.role) last.pieces.push(...turn.pieces);
+    if (last?.role === turn.role) append(last.pieces, turn.pieces);
     else merged.push(turn);
   }
   return merged;
+}
+
+/** Not by a spread call: its arguments live on the stack, and a client may send more parts than fit there. */
+function append<T>(list: T[], more: readonly T[]): void {
+  for (const item of more) list.push(item);
 }
 
 function startWithUser(turns: Turn[]): Turn[] {
@@ -109,7 +121,7 @@ function startWithUser(turns: Turn[]): Turn[] {
 
 /** Gives every call exactly one result in the turn after it, and turns results without a call into text. */
 function pairToolCalls(turns: Turn[], warnings: string[]): void {
-  const taken = new Set<string>();
+  const taken = new TakenNames();
   let missing = 0;
   let orphans = 0;
   for (let index = 0; index < turns.length; index += 1) {
@@ -125,7 +137,7 @@ function pairToolCalls(turns: Turn[], warnings: string[]): void {
     }
     if (next === undefined) continue;
     orphans += answerCalls(next, open);
-    for (const toolUseId of [...open.values()].flat()) {
+    for (const toolUseId of [...open.values()].flatMap((calls) => calls.ids.slice(calls.answered))) {
       next.pieces.push({ block: { toolResult: missingResult(toolUseId) } });
       missing += 1;
     }
@@ -135,20 +147,22 @@ function pairToolCalls(turns: Turn[], warnings: string[]): void {
 }
 
 /** Gives each call of a turn an id of its own; returns the ids to answer, by the client's id. */
-function renameCalls(turn: Turn, taken: Set<string>): Map<string, string[]> {
-  const open = new Map<string, string[]>();
+function renameCalls(turn: Turn, taken: TakenNames): Map<string, OpenCalls> {
+  const open = new Map<string, OpenCalls>();
   for (const piece of turn.pieces) {
     if (!("toolUse" in piece.block)) continue;
     const call: ToolUseBlock = piece.block.toolUse;
     const unique = uniqueToolUseId(toolUseId(call.toolUseId), taken);
-    open.set(call.toolUseId, [...(open.get(call.toolUseId) ?? []), unique]);
+    const sameId = open.get(call.toolUseId);
+    if (sameId === undefined) open.set(call.toolUseId, { ids: [unique], answered: 0 });
+    else sameId.ids.push(unique);
     piece.block = { toolUse: { ...call, toolUseId: unique } };
   }
   return open;
 }
 
-/** Matches a turn's results with the open calls, which lose their entries. Returns how many results had none. */
-function answerCalls(turn: Turn, open: Map<string, string[]>): number {
+/** Matches a turn's results with the open calls, and counts those. Returns how many results had none. */
+function answerCalls(turn: Turn, open: ReadonlyMap<string, OpenCalls>): number {
   const answered = new Map<string, ToolResultBlock>();
   const pieces: Piece[] = [];
   let orphans = 0;
@@ -158,28 +172,45 @@ function answerCalls(turn: Turn, open: Map<string, string[]>): number {
       continue;
     }
     const result: ToolResultBlock = piece.block.toolResult;
-    const id = open.get(result.toolUseId)?.shift();
+    const calls = open.get(result.toolUseId);
+    const id = calls?.ids[calls.answered];
     const earlier = answered.get(result.toolUseId);
-    if (id !== undefined) {
+    if (calls !== undefined && id !== undefined) {
+      calls.answered += 1;
       const block = { ...result, toolUseId: id, content: resultContent(result.content) };
       answered.set(result.toolUseId, block);
       pieces.push({ ...piece, block: { toolResult: block } });
     } else if (earlier !== undefined) {
-      earlier.content = resultContent([...earlier.content, ...result.content]);
+      addContent(earlier, result.content);
       if (result.status !== undefined) earlier.status = result.status;
     } else {
       orphans += 1;
-      pieces.push(...asText(piece, result));
+      append(pieces, asText(piece, result));
     }
   }
   turn.pieces = pieces;
   return orphans;
 }
 
+/** A later result for the same call: Bedrock takes one for each, so it holds both. */
+function addContent(earlier: ToolResultBlock, content: readonly ToolResultContent[]): void {
+  const more = usableContent(content);
+  if (more.length > 0 && isEmptyResult(earlier)) earlier.content = [];
+  append(earlier.content, more);
+}
+
+function isEmptyResult({ content: [first] }: ToolResultBlock): boolean {
+  return first !== undefined && "text" in first && first.text === EMPTY_RESULT_TEXT;
+}
+
 function resultContent(content: readonly ToolResultContent[]): ToolResultContent[] {
+  const usable = usableContent(content);
+  return usable.length > 0 ? usable : [{ text: EMPTY_RESULT_TEXT }];
+}
+
+function usableContent(content: readonly ToolResultContent[]): ToolResultContent[] {
   const kept = content.filter((part) => !("text" in part) || !isBlank(part.text));
-  const wellFormed = kept.map((part) => ("text" in part ? { text: part.text.toWellFormed() } : part));
-  return wellFormed.length > 0 ? wellFormed : [{ text: EMPTY_RESULT_TEXT }];
+  return kept.map((part) => ("text" in part ? { text: part.text.toWellFormed() } : part));
 }
 
 function missingResult(toolUseId: string): ToolResultBlock {
@@ -193,6 +224,7 @@ function asText(piece: Piece, result: ToolResultBlock): Piece[] {
     if ("json" in part) return { block: { text: `Tool result: ${JSON.stringify(part.json)}` } };
     if ("image" in part) return { block: part };
     if ("document" in part) return { block: part };
+    if ("video" in part) return { block: part };
     return unreachable(part);
   });
   const last = pieces.at(-1);
@@ -217,7 +249,7 @@ function fillGaps({ pieces }: Turn): void {
   else if (!hasText && pieces.some(({ block }) => "document" in block)) pieces.push({ block: { text: DOCUMENT_TEXT } });
 }
 
-function withUniqueNames(piece: Piece, names: Set<string>): Piece {
+function withUniqueNames(piece: Piece, names: TakenNames): Piece {
   const rename = (document: DocumentBlock): DocumentBlock => ({
     ...document,
     name: uniqueDocumentName(document.name, names),

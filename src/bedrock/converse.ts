@@ -16,8 +16,8 @@ export interface ConverseRequest {
   requestMetadata?: Record<string, string>;
   outputConfig?: OutputConfig;
   serviceTier?: { type: string };
-  performanceConfig?: { latency: string };
-  guardrailConfig?: JsonObject;
+  performanceConfig?: { latency: "standard" | "optimized" };
+  guardrailConfig?: GuardrailConfig;
 }
 
 export interface Message {
@@ -54,7 +54,10 @@ export interface DocumentBlock {
   format: "pdf" | "csv" | "doc" | "docx" | "xls" | "xlsx" | "html" | "txt" | "md";
   /** 1 to 200 of letters, digits, single spaces, `-()[]`; unique within a request. */
   name: string;
-  source: Source;
+  source: Source | { content: { text: string }[] };
+  /** What the document is, in the client's words. */
+  context?: string;
+  citations?: { enabled: boolean };
 }
 
 export interface MediaBlock {
@@ -79,7 +82,8 @@ export type ToolResultContent =
   | { text: string }
   | { json: JsonObject }
   | { image: ImageBlock }
-  | { document: DocumentBlock };
+  | { document: DocumentBlock }
+  | { video: MediaBlock };
 
 export type ReasoningBlock = { reasoningText: { text: string; signature?: string } } | { redactedContent: string };
 
@@ -113,6 +117,15 @@ export interface OutputConfig {
     structure: { jsonSchema: { schema: string; name?: string; description?: string } };
   };
   effort?: string;
+}
+
+export interface GuardrailConfig {
+  guardrailIdentifier: string;
+  /** `DRAFT` or a number. */
+  guardrailVersion: string;
+  trace?: "enabled" | "disabled" | "enabled_full";
+  /** ConverseStream only. */
+  streamProcessingMode?: "sync" | "async";
 }
 
 /** An answer. Enums are open: Bedrock adds members without notice. */

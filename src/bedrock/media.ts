@@ -5,6 +5,7 @@
  * here, and `s3://` is not read: Bedrock would fetch it with the gateway's own rights.
  */
 import type { DocumentBlock, ImageBlock } from "./converse.ts";
+import type { TakenNames } from "./taken-names.ts";
 
 export interface MediaData {
   /** Lower case, without parameters; empty when not given. */
@@ -95,7 +96,7 @@ export function documentFormat({ mediaType, bytes }: MediaData, filename: string
 }
 
 const NAME_LENGTH = 200;
-const NAME_ROOM_FOR_NUMBER = 6;
+const NAME_ROOM_FOR_NUMBER = " (9999999)".length;
 
 /** A file name as Converse takes it: letters, digits, single spaces and `-()[]`, without its extension. */
 export function documentName(filename: string): string {
@@ -107,10 +108,7 @@ export function documentName(filename: string): string {
   return clean === "" ? "document" : clean;
 }
 
-/** `name`, or the first of `name (2)`, `name (3)` … that is not taken. Remembers it in `taken`. */
-export function uniqueDocumentName(name: string, taken: Set<string>): string {
-  let unique = name;
-  for (let n = 2; taken.has(unique); n += 1) unique = `${name.slice(0, NAME_LENGTH - NAME_ROOM_FOR_NUMBER)} (${n})`;
-  taken.add(unique);
-  return unique;
+/** `name`, or the first of `name (2)`, `name (3)` … that is not taken. */
+export function uniqueDocumentName(name: string, taken: TakenNames): string {
+  return taken.unique(name, name, (base, n) => `${base} (${n})`);
 }

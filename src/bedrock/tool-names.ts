@@ -6,6 +6,7 @@
  * request: a conversation that grows keeps its prefix byte for byte, which prompt caching needs.
  */
 import { hash } from "node:crypto";
+import type { TakenNames } from "./taken-names.ts";
 
 export interface ToolNames {
   /** The name to send to Bedrock. */
@@ -17,6 +18,7 @@ export interface ToolNames {
 const VALID_NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 const VALID_ID = /^[a-zA-Z0-9_.:-]{1,64}$/;
 const MAX_LENGTH = 64;
+const ROOM_FOR_NUMBER = ".9999999".length;
 
 /** One request's names, with the way back for its answer. */
 export function toolNames(): ToolNames {
@@ -36,15 +38,9 @@ export function toolUseId(id: string): string {
   return VALID_ID.test(id) ? id : withHash(id.replace(/[^a-zA-Z0-9_.:-]+/g, "_"), id, 16);
 }
 
-/** `id`, or the first of `id.2`, `id.3` … that is not taken. Remembers it in `taken`. */
-export function uniqueToolUseId(id: string, taken: Set<string>): string {
-  let unique = id;
-  for (let n = 2; taken.has(unique); n += 1) {
-    const suffix = `.${n}`;
-    unique = id.slice(0, MAX_LENGTH - suffix.length) + suffix;
-  }
-  taken.add(unique);
-  return unique;
+/** `id`, or the first of `id.2`, `id.3` … that is not taken. */
+export function uniqueToolUseId(id: string, taken: TakenNames): string {
+  return taken.unique(id, id.slice(0, MAX_LENGTH - ROOM_FOR_NUMBER), (base, n) => `${base}.${n}`);
 }
 
 function withHash(readable: string, original: string, digits: number): string {

@@ -8,6 +8,7 @@ import {
   parseDataUrl,
   uniqueDocumentName,
 } from "../../src/bedrock/media.ts";
+import { TakenNames } from "../../src/bedrock/taken-names.ts";
 
 describe("base64 of clients", () => {
   const accepted: [string, string][] = [
@@ -62,7 +63,7 @@ describe("document names", () => {
     assert.ok(documentName("x".repeat(500)).length <= 200);
   });
   it("are made unique within 200 characters", () => {
-    const taken = new Set<string>();
+    const taken = new TakenNames();
     const name = documentName("x".repeat(500));
     const names = Array.from({ length: 20 }, () => uniqueDocumentName(name, taken));
     assert.equal(new Set(names).size, 20);

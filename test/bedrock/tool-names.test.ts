@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { TakenNames } from "../../src/bedrock/taken-names.ts";
 import { toolNames, toolUseId, uniqueToolUseId } from "../../src/bedrock/tool-names.ts";
 
 describe("tool names", () => {
@@ -33,7 +34,7 @@ describe("tool call ids", () => {
     assert.equal(new Set(ids).size, ids.length);
   });
   it("stay unique at full length", () => {
-    const taken = new Set<string>();
+    const taken = new TakenNames();
     const ids = Array.from({ length: 12 }, () => uniqueToolUseId("x".repeat(64), taken));
     assert.equal(new Set(ids).size, 12);
     assert.ok(ids.every((id) => id.length <= 64));
