@@ -7,6 +7,7 @@ import { eventFrame, exceptionFrame } from "../../src/simulator/event-stream.ts"
 import {
   ANSWER,
   bodyOf,
+  CATALOG,
   chatBody,
   get,
   jsonHeaders,
@@ -118,7 +119,7 @@ describe("a request that the service answers itself", () => {
       { ...model, id: "amazon.nova-lite-v1:0" },
       { ...model, id: "anthropic.claude-sonnet-5" },
     ];
-    const catalog = { list, foundationModel: (id: string) => id };
+    const catalog = { ...CATALOG, list };
     const models = responded((await at(t, [get("/v1/models")], { catalog })).sent);
     assert.deepEqual(
       models.body.data.map(({ id }: { id: string }) => id),
@@ -609,14 +610,14 @@ describe("a failure before the request is forwarded", () => {
     [
       "a catalog that throws",
       [requestHeaders(), chatBody()],
-      { catalog: { list: bug, foundationModel: bug } },
+      { catalog: { ...CATALOG, foundationModel: bug } },
       500,
       "internal_error",
     ],
     [
       "a list of models that can't be had",
       [get("/v1/models")],
-      { catalog: { list: () => fail("upstream_unavailable"), foundationModel: bug } },
+      { catalog: { ...CATALOG, list: () => fail("upstream_unavailable") } },
       503,
       "upstream_unavailable",
     ],

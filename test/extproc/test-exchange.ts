@@ -7,6 +7,7 @@ import { createExchange, type ExchangeServices } from "../../src/extproc/exchang
 import type { Exchange } from "../../src/extproc/server.ts";
 import type { EnvoyEvent, Reply } from "../../src/extproc/wire.ts";
 import type { JsonObject } from "../../src/json.ts";
+import type { Catalog } from "../../src/models/catalog.ts";
 import { eventFrame } from "../../src/simulator/event-stream.ts";
 import type { CallClosing, Key } from "../../src/store/store.ts";
 import { createCallRecorder } from "../../src/usage/call-record.ts";
@@ -28,6 +29,9 @@ export const KEY: Key = {
 export const MODEL = "amazon.nova-lite-v1:0";
 const NOW = 1_700_000_000_000;
 const NOTHING = () => {};
+
+/** Lists nothing, and takes every id for a foundation model's. */
+export const CATALOG: Catalog = { list: async () => [], foundationModel: (id) => id };
 
 export interface TestExchange extends Exchange {
   readonly sent: Reply[];
@@ -68,7 +72,7 @@ export function openExchange(services: Partial<ExchangeServices> = {}, ledger: P
       dialects: [openaiChat],
       authenticator: { authenticate: async () => KEY },
       limiter: { take: async () => ({ headers: { "x-ratelimit-limit-requests": "5" } }) },
-      catalog: { list: async () => [], foundationModel: (id) => id },
+      catalog: CATALOG,
       calls: {
         prepare: async ({ modelId, stream, request }) => ({
           route: "tls",
