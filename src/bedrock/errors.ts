@@ -110,6 +110,11 @@ export function bedrockError(fault: BedrockFault): GatewayError {
   return new GatewayError(code, rule?.message ?? text + hint(code), details(code, fault));
 }
 
+/** What Bedrock itself had said. Undefined for an error that is not Bedrock's. */
+export function faultOf({ cause }: GatewayError): BedrockFault | undefined {
+  return isBedrockCause(cause) ? cause.bedrock : undefined;
+}
+
 /** Reads an HTTP error answer. `header` gives a response header by its lower-case name. */
 export function bedrockHttpError(
   status: number,
@@ -152,7 +157,7 @@ function matches(rule: Rule, fault: BedrockFault): boolean {
 }
 
 function details(code: ErrorCode, fault: BedrockFault): ErrorDetails {
-  const cause = { bedrock: fault };
+  const cause: BedrockCause = { bedrock: fault };
   if (code === "rate_limit_exceeded") return { cause, retryAfter: fault.retryAfter ?? THROTTLED_RETRY_AFTER };
   if (
     code === "model_error" &&
@@ -163,6 +168,14 @@ function details(code: ErrorCode, fault: BedrockFault): ErrorDetails {
     return { cause, status: fault.originalStatus };
   }
   return fault.retryAfter === undefined ? { cause } : { cause, retryAfter: fault.retryAfter };
+}
+
+interface BedrockCause {
+  readonly bedrock: BedrockFault;
+}
+
+function isBedrockCause(cause: unknown): cause is BedrockCause {
+  return typeof cause === "object" && cause !== null && "bedrock" in cause;
 }
 
 function hint(code: ErrorCode): string {

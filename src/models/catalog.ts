@@ -25,6 +25,16 @@ export interface Catalog {
   list(): Promise<readonly CatalogModel[]>;
   /** The foundation model that an id stands for. Undefined for an application profile that AWS would not explain. */
   foundationModel(id: string): string | undefined | Promise<string | undefined>;
+  /**
+   * The inference profile to call instead of a foundation model that can't be called by its own id, as far as the lists
+   * are loaded: one of a geography before the global one. Undefined where the id can be called as it is.
+   */
+  profileFor(id: string): ProfileChoice | undefined;
+}
+
+export interface ProfileChoice {
+  readonly geographic: string | undefined;
+  readonly global: string | undefined;
 }
 
 export interface CatalogOptions {
@@ -97,6 +107,15 @@ export function createCatalog({ client, now, onError }: CatalogOptions): Catalog
       }
       if (foundation.items === undefined) await (refreshing ?? Promise.resolve());
       return merge(foundation.items ?? [], systemProfiles.items ?? [], applicationProfiles.items ?? []);
+    },
+    profileFor(id) {
+      const model = foundation.items?.find((item) => item.id === id);
+      if (model === undefined || model.invocable) return undefined;
+      const profiles = (systemProfiles.items ?? []).filter((profile) => profile.model === id);
+      return {
+        geographic: profiles.find((profile) => !profile.id.startsWith("global."))?.id,
+        global: profiles.find((profile) => profile.id.startsWith("global."))?.id,
+      };
     },
     foundationModel(id) {
       if (!isApplicationProfile(id)) return foundationModelOf(id);
