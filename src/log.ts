@@ -36,6 +36,10 @@ const SECRETS =
 
 const MAX_DEPTH = 8;
 
+/** A write for each line costs more than all else that a line does. What waits is written when the process ends. */
+const WRITE_BYTES = 8 * 1024;
+const WRITE_MS = 100;
+
 export function createLogger(level: LogLevel, output?: DestinationStream): Logger {
   return pino(
     {
@@ -47,7 +51,7 @@ export function createLogger(level: LogLevel, output?: DestinationStream): Logge
       serializers: { err: (error) => error },
       hooks: { streamWrite: (line) => line.replace(SECRETS, CENSOR) },
     },
-    output ?? destination({ fd: 2, sync: false, minLength: 0 }),
+    output ?? destination({ fd: 2, sync: false, minLength: WRITE_BYTES, periodicFlush: WRITE_MS }),
   );
 }
 
