@@ -5,7 +5,7 @@
  * host (with its port) that Envoy sends; content-length and whatever Envoy adds are left out. The body's hash comes from
  * node:crypto and travels as x-amz-content-sha256: hashing 10 MB takes 106 ms in JavaScript and 6 ms natively.
  */
-import { createHash } from "node:crypto";
+import { createHash, createHmac, type Hash, type Hmac } from "node:crypto";
 import { Sha256 } from "@aws-crypto/sha256-js";
 import { SignatureV4 } from "@aws-sdk/signature-v4";
 import type { BedrockCredentials } from "./credentials.ts";
@@ -34,7 +34,13 @@ export function createSigner(region: string): Signer {
       const headers = { ...request.headers, host: request.authority };
       if (credentials.kind === "bearer") return { ...headers, authorization: `Bearer ${credentials.token}` };
       // The signer caches the derived key by credentials, date and region; the object itself is cheap to make.
-      const signer = new SignatureV4({ service: SERVICE, region, credentials, sha256: Sha256, applyChecksum: false });
+      const signer = new SignatureV4({
+        service: SERVICE,
+        region,
+        credentials,
+        sha256: RequestSha256,
+        applyChecksum: false,
+      });
       const signed = await signer.sign(
         {
           method: request.method,
@@ -53,4 +59,32 @@ export function createSigner(region: string): Signer {
 
 function sha256Hex(body: Uint8Array): string {
   return createHash("sha256").update(body).digest("hex");
+}
+
+type Data = string | ArrayBuffer | ArrayBufferView;
+
+/**
+ * SHA-256 as the signer wants it. What the secret access key itself enters, once a day for each key, stays in
+ * JavaScript. The canonical request and the signature, made for each request, are native: that takes a third off its time.
+ */
+class RequestSha256 {
+  readonly #hash: Hash | Hmac | Sha256;
+
+  constructor(secret?: Data) {
+    if (secret === undefined) this.#hash = createHash("sha256");
+    else if (secret instanceof Uint8Array) this.#hash = createHmac("sha256", secret);
+    else this.#hash = new Sha256(secret);
+  }
+
+  update(data: Uint8Array): void {
+    this.#hash.update(data);
+  }
+
+  async digest(): Promise<Uint8Array> {
+    return this.#hash.digest();
+  }
+
+  reset(): void {
+    throw new Error("a hash of the signer is used once");
+  }
 }
