@@ -36,12 +36,18 @@ export function chain(...stages: Transform<unknown, unknown>[]): Transform<unkno
 
 function pair<A, B, C>(first: Transform<A, B>, second: Transform<B, C>): Transform<A, C> {
   return {
-    *push(input) {
-      for (const value of first.push(input)) yield* second.push(value);
+    push(input) {
+      const values = first.push(input);
+      // Most stages make one of one: a generator for each of them would cost more than their work.
+      return Array.isArray(values) && values.length === 1 ? second.push(values[0]) : pushAll(values, second);
     },
     *end() {
       for (const value of first.end()) yield* second.push(value);
       yield* second.end();
     },
   };
+}
+
+function* pushAll<B, C>(values: Iterable<B>, stage: Transform<B, C>): Iterable<C> {
+  for (const value of values) yield* stage.push(value);
 }

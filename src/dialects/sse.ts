@@ -12,10 +12,8 @@ export const KEEP_ALIVE: Buffer = Buffer.from(": keep-alive\n\n");
 
 export function sse(): Transform<SseEvent, Buffer> {
   return {
-    *push(event) {
-      yield encodeEvent(event);
-    },
-    *end() {},
+    push: (event) => [encodeEvent(event)],
+    end: () => [],
   };
 }
 
