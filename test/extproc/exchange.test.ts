@@ -246,6 +246,17 @@ describe("a whole answer", () => {
     }
   });
 
+  it("goes out when its row is closed, not before: whoever has the answer finds the row", async (t) => {
+    const row = Promise.withResolvers<void>();
+    const exchange = await at(t, toJson, {}, { close: () => row.promise });
+    const work = exchange.receive(piece(ANSWER, true));
+    await turn();
+    assert.deepEqual(typesOf(exchange.sent), ["pass", "forward"]);
+    row.resolve();
+    await work;
+    assert.deepEqual(typesOf(exchange.sent), ["pass", "forward", "response_headers", "response_body"]);
+  });
+
   it("may end with trailers", async (t) => {
     const { sent } = await at(t, [...toJson, piece(ANSWER), { type: "response_trailers" }]);
     assert.match(bodyOf(sent), /"Hi\."/);
@@ -427,7 +438,9 @@ describe("a silent stream", () => {
   it("is silent for good once its client is gone", async (t) => {
     const timers = fakeTimers(t);
     const exchange = await at(t, toStream);
+    assert.equal(timers.running, 1);
     exchange.close();
+    assert.equal(timers.running, 0);
     timers.pass(60_000);
     assert.deepEqual(typesOf(exchange.sent), ["pass", "forward"]);
   });
@@ -820,6 +833,9 @@ function fakeTimers(t: TestContext) {
   Object.assign(globalThis, { setTimeout: set, clearTimeout: (timer: { due: number }) => timers.delete(timer) });
   t.after(() => Object.assign(globalThis, { setTimeout: realSet, clearTimeout: realClear }));
   return {
+    get running() {
+      return timers.size;
+    },
     pass(ms: number) {
       now += ms;
       for (const timer of [...timers].filter(({ due }) => due <= now)) {

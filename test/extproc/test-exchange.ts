@@ -31,7 +31,7 @@ const NOW = 1_700_000_000_000;
 const NOTHING = () => {};
 
 /** Lists nothing, and takes every id for a foundation model's. */
-export const CATALOG: Catalog = { list: async () => [], foundationModel: (id) => id };
+export const CATALOG: Catalog = { list: async () => [], foundationModel: (id) => id, profileFor: () => undefined };
 
 export interface TestExchange extends Exchange {
   readonly sent: Reply[];
