@@ -27,9 +27,10 @@ export function parseHostRule(text: string): HostRule {
   if (host === "" || /^[*.]*$/.test(host) || /xn--[^.]*\*/.test(host)) {
     throw new Error(`${EXPECTED}, got ${JSON.stringify(text)}; an empty list allows every public host`);
   }
-  const pattern = hostPattern(host);
+  const pattern = host.split(".");
   return {
-    allows: (candidate, at) => pattern.test(candidate) && (port === undefined ? USUAL_PORTS.has(at) : at === port),
+    allows: (candidate, at) =>
+      hostMatches(pattern, candidate.split(".")) && (port === undefined ? USUAL_PORTS.has(at) : at === port),
   };
 }
 
@@ -42,11 +43,26 @@ export function portOf(url: URL): number {
   return url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
 }
 
-function hostPattern(host: string): RegExp {
-  const subdomains = host.startsWith("*.");
-  const rest = (subdomains ? host.slice(2) : host)
-    .split(/\*+/)
-    .map((literal) => literal.replace(/[.[\]]/g, "\\$&"))
-    .join("[^.]*");
-  return new RegExp(`^${subdomains ? "(?:[^.]+\\.)+" : ""}${rest}$`);
+/** Label by label from the right: what is left over must be what a `*.` in front stands for. */
+function hostMatches(pattern: readonly string[], labels: readonly string[]): boolean {
+  const [first, ...fixed] = pattern;
+  const extra = labels.length - pattern.length;
+  if (first !== "*") return extra === 0 && pattern.every((glob, index) => labelMatches(glob, labels[index] ?? ""));
+  if (extra < 0 || labels.includes("")) return false;
+  return fixed.every((glob, index) => labelMatches(glob, labels[extra + 1 + index] ?? ""));
+}
+
+/** Each literal part is looked for once from left to right, so no pattern can take long. */
+function labelMatches(glob: string, label: string): boolean {
+  const [first = "", ...rest] = glob.split("*");
+  const last = rest.pop();
+  if (last === undefined) return glob === label;
+  if (!label.startsWith(first) || !label.endsWith(last)) return false;
+  let position = first.length;
+  for (const part of rest) {
+    const at = label.indexOf(part, position);
+    if (at < 0) return false;
+    position = at + part.length;
+  }
+  return position <= label.length - last.length;
 }
