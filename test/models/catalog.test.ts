@@ -228,6 +228,22 @@ describe("the foundation model of an id", () => {
   });
 });
 
+describe("the profile to call instead of a model", () => {
+  it("is known once the lists are loaded, for a model that takes no requests by its own id alone", async () => {
+    const { catalog, answers } = setUp();
+    assert.equal(catalog.profileFor("anthropic.claude-sonnet-5"), undefined);
+    answers.system.push(profile("eu.anthropic.claude-sonnet-5", "anthropic.claude-sonnet-5"));
+    await catalog.list();
+    assert.deepEqual(catalog.profileFor("anthropic.claude-sonnet-5"), {
+      geographic: "eu.odd-name",
+      global: "global.anthropic.claude-sonnet-5",
+    });
+    assert.deepEqual(catalog.profileFor("amazon.provisioned"), { geographic: undefined, global: undefined });
+    for (const id of ["amazon.nova-lite-v1:0", "us.amazon.nova-lite-v1:0", "no.such-model"])
+      assert.equal(catalog.profileFor(id), undefined, id);
+  });
+});
+
 function setUp() {
   const clock = { now: NOW };
   const errors: unknown[] = [];
