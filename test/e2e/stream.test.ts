@@ -100,17 +100,6 @@ describe("a stream", { concurrency: true }, () => {
     const whole = JSON.parse(await (await gateway.chat(ask(model))).text());
     assert.equal(whole.choices[0].message.content, text);
   });
-
-  it("tells of fifteen seconds of silence by a comment that clients skip", async () => {
-    const model = uniqueModel();
-    const steps = [event("messageStart", { role: "assistant" }), delta(0, { text: "well" }), ...ending(60_000)];
-    gateway.simulator.scriptModel(model, { kind: "events", steps });
-    const abort = new AbortController();
-    const response = await gateway.chat(ask(model, { stream: true }), { signal: abort.signal });
-    const { raw } = await readSse(response, (text) => text.includes("keep-alive") && abort.abort());
-    assert.match(raw, /"content":"well"\}.*\n\n: keep-alive\n\n$/);
-    assert.equal(contents(raw), "well");
-  });
 });
 
 function event(name: string, payload: JsonObject): StreamStep & { event: string } {
