@@ -7,10 +7,18 @@ import { Resolver } from "node:dns/promises";
 const QUERY_TIMEOUT_MS = 2_000;
 const TRIES = 2;
 
-/** All IPv4 and IPv6 addresses, at least one. Rejects with the DNS error. */
-export async function resolveHost(host: string, signal: AbortSignal): Promise<readonly string[]> {
+/**
+ * All IPv4 and IPv6 addresses, at least one. Rejects with the DNS error. `servers` as in Resolver.setServers; the
+ * system's by default.
+ */
+export async function resolveHost(
+  host: string,
+  signal: AbortSignal,
+  servers?: readonly string[],
+): Promise<readonly string[]> {
   signal.throwIfAborted();
   const resolver = new Resolver({ timeout: QUERY_TIMEOUT_MS, tries: TRIES });
+  if (servers !== undefined) resolver.setServers(servers);
   const cancel = () => resolver.cancel();
   signal.addEventListener("abort", cancel, { once: true });
   try {

@@ -319,6 +319,23 @@ describe("limits", { concurrency: 4 }, () => {
     assert.ok(performance.now() - start < 3_000);
   });
 
+  it("refuse a body in chunks of one byte, each of which costs as much as a large one", async (t) => {
+    const chunks = Buffer.from("1\r\nx\r\n".repeat(10_000));
+    const server = createTcpServer((socket) => {
+      socket.on("error", () => {});
+      socket.write(`HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${PNG.length.toString(16)}\r\n`);
+      socket.write(PNG);
+      socket.write("\r\n");
+      for (let written = 0; written < 500_000; written += 10_000) socket.write(chunks);
+      socket.end("0\r\n\r\n");
+    });
+    await new Promise<void>((resolve) => server.listen(0, SERVER_ADDRESS, resolve));
+    t.after(() => server.close());
+    const address = server.address();
+    assert.ok(typeof address === "object" && address !== null);
+    await refused(testFetcher([address.port])(`http://images.test:${address.port}/`, PARAM), /in too small pieces/);
+  });
+
   it("count redirects and the body as one time", async (t) => {
     const { port } = await startServer(t, async (_request, response) => {
       await sleep(200);
