@@ -5,13 +5,17 @@
  * since Bedrock adds members without notice; what the gateway does not know is left out.
  */
 import { GatewayError } from "../errors.ts";
-import { isJsonObject, type JsonObject, type JsonValue } from "../json.ts";
+import { isJsonObject, isTooDeep, type JsonObject, type JsonValue, MAX_JSON_DEPTH } from "../json.ts";
 import type { AnswerBlock, ConverseResponse, ImageBlock, TokenUsage } from "./converse.ts";
 import { tokenUsage } from "./converse-events.ts";
+
+/** A call's arguments may be as deep as in a request; around them are an answer's own levels. */
+const MAX_ANSWER_DEPTH = MAX_JSON_DEPTH + 10;
 
 /** A parsed body as a ConverseResponse; throws GatewayError `upstream_invalid_response`. */
 export function converseResponse(value: unknown): ConverseResponse {
   if (!isJsonObject(value)) throw invalid("not a JSON object");
+  if (isTooDeep(value, MAX_ANSWER_DEPTH)) throw invalid("nested too deep");
   const message = member(member(value, "output"), "message");
   if (message === undefined) throw invalid("no output.message");
   if (!Array.isArray(message.content)) throw invalid("no output.message.content");

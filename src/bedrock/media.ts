@@ -2,7 +2,7 @@
  * Images, documents and audio as Converse takes them: base64 text, a format name, a document name.
  *
  * The format comes from the bytes where they tell it and from the declared media type elsewhere. Nothing is fetched
- * here, and `s3://` is not read: Bedrock would fetch it with the gateway's own rights.
+ * here. What lies in S3 is told by its name alone: nobody has looked into it.
  */
 import type { DocumentBlock, ImageBlock } from "./converse.ts";
 import type { TakenNames } from "./taken-names.ts";
@@ -38,6 +38,44 @@ const DOCUMENT_FORMATS: Readonly<Record<string, DocumentBlock["format"]>> = {
   "text/html": "html",
   "text/plain": "txt",
   "text/markdown": "md",
+  "application/json": "txt",
+  "application/xml": "txt",
+  "application/yaml": "txt",
+  json: "txt",
+  xml: "txt",
+  yaml: "txt",
+  yml: "txt",
+  log: "txt",
+};
+
+const IMAGE_FORMATS: Readonly<Record<string, ImageBlock["format"]>> = {
+  png: "png",
+  jpg: "jpeg",
+  jpeg: "jpeg",
+  gif: "gif",
+  webp: "webp",
+};
+
+const VIDEO_FORMATS: Readonly<Record<string, string>> = {
+  mp4: "mp4",
+  m4v: "mp4",
+  mov: "mov",
+  mkv: "mkv",
+  webm: "webm",
+  flv: "flv",
+  mpeg: "mpeg",
+  mpg: "mpg",
+  wmv: "wmv",
+  "3gp": "three_gp",
+  three_gp: "three_gp",
+  "video/mp4": "mp4",
+  "video/quicktime": "mov",
+  "video/x-matroska": "mkv",
+  "video/webm": "webm",
+  "video/x-flv": "flv",
+  "video/mpeg": "mpeg",
+  "video/x-ms-wmv": "wmv",
+  "video/3gpp": "three_gp",
 };
 
 export const AUDIO_FORMATS: ReadonlySet<string> = new Set(
@@ -91,8 +129,37 @@ export function imageFormat({ mediaType, bytes }: MediaData): ImageBlock["format
 
 export function documentFormat({ mediaType, bytes }: MediaData, filename: string): DocumentBlock["format"] | undefined {
   if (Buffer.from(bytes.slice(0, 8), "base64").toString("latin1").startsWith("%PDF")) return "pdf";
-  const extension = /\.([a-z]{2,8})$/i.exec(filename)?.[1]?.toLowerCase() ?? "";
-  return DOCUMENT_FORMATS[mediaType] ?? DOCUMENT_FORMATS[extension];
+  const told = own(DOCUMENT_FORMATS, mediaType) ?? own(DOCUMENT_FORMATS, extension(filename));
+  return told ?? (mediaType.startsWith("text/") ? "txt" : undefined);
+}
+
+export function videoFormat(mediaType: string): string | undefined {
+  return own(VIDEO_FORMATS, mediaType);
+}
+
+/** The formats that a file's extension stands for, one for each kind of content. */
+export function formatsByName(path: string): {
+  image: ImageBlock["format"] | undefined;
+  document: DocumentBlock["format"] | undefined;
+  video: string | undefined;
+} {
+  const kind = extension(path);
+  return { image: own(IMAGE_FORMATS, kind), document: own(DOCUMENT_FORMATS, kind), video: own(VIDEO_FORMATS, kind) };
+}
+
+const S3_URI = /^s3:\/\/[a-z0-9][.\-a-z0-9]{1,61}[a-z0-9]\/[^\r\n]+$/;
+const S3_URI_LENGTH = 1024;
+
+export function isS3Uri(text: string): boolean {
+  return text.length <= S3_URI_LENGTH && S3_URI.test(text);
+}
+
+function extension(path: string): string {
+  return /\.([a-z0-9_]{2,8})$/i.exec(path)?.[1]?.toLowerCase() ?? "";
+}
+
+function own<V>(table: Readonly<Record<string, V>>, key: string): V | undefined {
+  return Object.hasOwn(table, key) ? table[key] : undefined;
 }
 
 const NAME_LENGTH = 200;

@@ -42,6 +42,8 @@ export interface Conversation {
   readonly choices: number;
   /** Images to fetch before the request is sent. */
   readonly remoteImages: readonly RemoteImage[];
+  /** Objects in S3 that the request names. Bedrock reads them with the gateway's rights: only what is allowed may pass. */
+  readonly storedObjects: readonly StoredObject[];
   /** What was left out of the request harmlessly; sent as the `x-gateway-warning` header. */
   readonly warnings: readonly string[];
   /** The whole answer, from one response for each choice. */
@@ -60,6 +62,13 @@ export interface RemoteImage {
   readonly param: string;
   /** Puts the image into the request. */
   place(image: ImageBlock): void;
+}
+
+/** An object in S3 that Bedrock is to read. */
+export interface StoredObject {
+  /** `s3://bucket/key` */
+  readonly uri: string;
+  readonly param: string;
 }
 
 /** https://html.spec.whatwg.org/multipage/server-sent-events.html */

@@ -59,6 +59,13 @@ export class Field {
     return value;
   }
 
+  /** One of the keywords, which must be written exactly. */
+  oneOf<K extends string>(keywords: readonly K[]): K {
+    const found = keywords.find((keyword) => keyword === this.value);
+    if (found === undefined) throw this.mustBeOneOf(keywords);
+    return found;
+  }
+
   boolean(): boolean {
     if (typeof this.value !== "boolean") throw this.mustBe("a boolean");
     return this.value;

@@ -14,10 +14,15 @@ ajv.addSchema(schema);
 const converse = validator("ConverseRequest");
 const converseStream = validator("ConverseStreamRequest");
 
-/** What AWS's model finds wrong with a body that is sent to Converse and ConverseStream; empty when nothing. */
-export function judgeConverse(body: unknown): string[] {
+/** What AWS's model finds wrong with a body for Converse, for ConverseStream, or for both; empty when nothing. */
+export function judgeConverse(body: unknown, stream?: boolean): string[] {
   const sent: unknown = JSON.parse(stringifyJson(body));
-  return [...new Set([...problems(converse, sent), ...problems(converseStream, sent)])];
+  return [
+    ...new Set([
+      ...(stream === true ? [] : problems(converse, sent)),
+      ...(stream === false ? [] : problems(converseStream, sent)),
+    ]),
+  ];
 }
 
 function problems(validate: ValidateFunction, body: unknown): string[] {

@@ -1,9 +1,9 @@
 /**
  * Golden files: what a dialect makes of what comes in, word for word. A folder is a dialect.
  *
- *   NAME.request.json → NAME.converse.json, and where there are any NAME.intent.json, NAME.links.json and
- *                         NAME.warnings.json, or NAME.error.json
- *   NAME.answer.json  → NAME.reply.json    (Bedrock's answer to NAME.request.json, or to DEFAULT_REQUEST)
+ *   NAME.request.json → NAME.converse.json, and NAME.EXTRA.json for what there is of EXTRAS, or NAME.error.json
+ *   NAME.answer.json  → NAME.reply.json    (Bedrock's answer to NAME.request.json, or to DEFAULT_REQUEST; a list for
+ *                         several choices)
  *   NAME.frames.jsonl → NAME.sse           (likewise; Converse events, one on a line)
  *
  * `npm run golden:update` writes what comes out; the diff is the review. Every Converse body is also judged by AWS's model.
@@ -21,7 +21,7 @@ import { brokenRules } from "../aws-model/rules.ts";
 import { readFrames, renderStream } from "./stream-text.ts";
 
 const UPDATE = process.env.UPDATE_GOLDEN === "1";
-const EXTRAS = ["intent", "links", "warnings"] as const;
+const EXTRAS = ["intent", "choices", "links", "objects", "warnings"] as const;
 const META = { id: "0123456789abcdef", created: 1_700_000_000 };
 const DEFAULT_REQUEST = {
   model: "test-model",
@@ -52,23 +52,35 @@ function checkRequest(dialect: Dialect, folder: URL, name: string): void {
     for (const gone of ["converse", ...EXTRAS]) expectNoFile(folder, `${name}.${gone}.json`);
     return;
   }
-  const { request, intent, remoteImages, warnings } = conversation;
-  const links = remoteImages.map(({ param, url }) => ({ param, url }));
+  const { request, stream, remoteImages } = conversation;
   expectNoFile(folder, `${name}.error.json`);
   expectFile(folder, `${name}.converse.json`, pretty(request));
-  const extras = { intent: Object.keys(intent).length > 0 && intent, links: links.length > 0 && links, warnings: warnings.length > 0 && warnings };
+  const extras = extrasOf(conversation);
   for (const extra of EXTRAS) {
-    if (extras[extra]) expectFile(folder, `${name}.${extra}.json`, pretty(extras[extra]));
-    else expectNoFile(folder, `${name}.${extra}.json`);
+    if (extras[extra] === undefined) expectNoFile(folder, `${name}.${extra}.json`);
+    else expectFile(folder, `${name}.${extra}.json`, pretty(extras[extra]));
   }
   for (const { place } of remoteImages) place({ format: "png", source: { bytes: "AAAA" } });
-  assert.deepEqual(judgeConverse(request), []);
+  assert.deepEqual(judgeConverse(request, stream), []);
   assert.deepEqual(brokenRules(request), []);
 }
 
+/** What a conversation is beyond its request; undefined where it is as usual. */
+function extrasOf(conversation: Conversation): Record<(typeof EXTRAS)[number], unknown> {
+  const { intent, choices, remoteImages, storedObjects, warnings } = conversation;
+  return {
+    intent: Object.keys(intent).length > 0 ? intent : undefined,
+    choices: choices > 1 ? choices : undefined,
+    links: remoteImages.length > 0 ? remoteImages.map(({ param, url }) => ({ param, url })) : undefined,
+    objects: storedObjects.length > 0 ? storedObjects : undefined,
+    warnings: warnings.length > 0 ? warnings : undefined,
+  };
+}
+
 function checkAnswer(dialect: Dialect, folder: URL, name: string): void {
-  const answer = converseResponse(read(folder, `${name}.answer.json`));
-  expectFile(folder, `${name}.reply.json`, pretty(conversationFor(dialect, folder, name).reply([answer])));
+  const given = read(folder, `${name}.answer.json`);
+  const answers = (Array.isArray(given) ? given : [given]).map(converseResponse);
+  expectFile(folder, `${name}.reply.json`, pretty(conversationFor(dialect, folder, name).reply(answers)));
 }
 
 function checkStream(dialect: Dialect, folder: URL, name: string): void {

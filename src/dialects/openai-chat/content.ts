@@ -2,21 +2,30 @@
  * Message content, in: a string or parts, as Converse blocks.
  *
  * https://platform.openai.com/docs/api-reference/chat/create, and the part types that clients of other APIs put into
- * chat messages: `input_text`, `input_image`, `input_file` of Responses, `image`, `tool_use`, `tool_result` and `thinking` of
- * Anthropic. A `cache_control` on a part becomes a cache point behind it. Blank text is left to the repair.
+ * chat messages: `input_text`, `input_image`, `input_file` of Responses, `image`, `document`, `tool_use`, `tool_result` and
+ * `thinking` of Anthropic. A `cache_control` on a part becomes a cache point behind it. Blank text is left to the repair.
  */
-import type { CachePoint, ContentBlock, ToolResultContent } from "../../bedrock/converse.ts";
+import type { CachePoint, ContentBlock, ToolResultContent, ToolUseBlock } from "../../bedrock/converse.ts";
 import { canonicalBase64 } from "../../bedrock/media.ts";
 import { toolInput } from "../../bedrock/tool-input.ts";
 import type { ToolNames } from "../../bedrock/tool-names.ts";
+import { isTooDeep, MAX_JSON_DEPTH } from "../../json.ts";
 import { cachePointOf } from "../cache-control.ts";
 import type { Field } from "../fields.ts";
-import { readAudio, readFile, readImageSource, readImageUrl } from "../media-parts.ts";
+import { readAudio, readDocument, readFile, readImageSource, readImageUrl, readVideo } from "../media-parts.ts";
+import type { References } from "../references.ts";
+
+/** What is gathered while a request is read. */
+export interface Reading {
+  readonly names: ToolNames;
+  readonly references: References;
+  readonly warnings: Set<string>;
+}
 
 export type ContentRole = "system" | "user" | "assistant" | "tool";
 
 const TEXT_PARTS = ["text", "input_text", "output_text"];
-const MEDIA_PARTS = ["image_url", "input_image", "image", "file", "input_file"];
+const MEDIA_PARTS = ["image_url", "input_image", "image", "file", "input_file", "document", "video_url"];
 const PARTS: Readonly<Record<ContentRole, readonly string[]>> = {
   system: TEXT_PARTS,
   user: [...TEXT_PARTS, ...MEDIA_PARTS, "input_audio", "tool_result"],
@@ -25,22 +34,29 @@ const PARTS: Readonly<Record<ContentRole, readonly string[]>> = {
 };
 
 /** A message's content as blocks, cache points included. */
-export function readContent(content: Field, role: ContentRole, names: ToolNames): ContentBlock[] {
+export function readContent(content: Field, role: ContentRole, reading: Reading): ContentBlock[] {
   if (content.absent) return [];
   if (typeof content.value === "string") return [{ text: content.value }];
   const parts = content.items("a string or an array of content parts");
-  return parts.flatMap((part) => [...readPart(part, role, names), ...cachePointOf(part)]);
+  return parts.flatMap((part) => [...readPart(part, role, reading), ...cachePointOf(part)]);
 }
 
 /** The result of one tool call, and the cache points marked in it. */
-export function readToolResult(content: Field, toolUseId: string, failed: boolean, names: ToolNames): ContentBlock[] {
+export function readToolResult(content: Field, toolUseId: string, failed: boolean, reading: Reading): ContentBlock[] {
   const results: ToolResultContent[] = [];
   const cachePoints: { cachePoint: CachePoint }[] = [];
-  for (const block of readContent(content, "tool", names)) {
-    if ("text" in block || "image" in block || "document" in block) results.push(block);
+  for (const block of readContent(content, "tool", reading)) {
+    if ("text" in block || "image" in block || "document" in block || "video" in block) results.push(block);
     else if ("cachePoint" in block) cachePoints.push(block);
   }
   return [{ toolResult: { toolUseId, content: results, ...(failed && { status: "error" }) } }, ...cachePoints];
+}
+
+/** A call of a tool, whose arguments stand in `args` as JSON text or as they are. */
+export function toolUse(toolUseId: string, name: Field, args: Field, { names }: Reading): { toolUse: ToolUseBlock } {
+  const input = toolInput(args.value);
+  if (isTooDeep(input)) throw args.error(`must not be nested more than ${MAX_JSON_DEPTH} levels deep`);
+  return { toolUse: { toolUseId, name: names.encode(name.name()), input } };
 }
 
 /** Signed reasoning goes back to the model as it came; Bedrock refuses it without the signature, so it is left out. */
@@ -55,7 +71,8 @@ export function readThinking(block: Field): ContentBlock[] {
   return [{ reasoningContent: { reasoningText: { text: thinking, signature } } }];
 }
 
-function readPart(part: Field, role: ContentRole, names: ToolNames): ContentBlock[] {
+function readPart(part: Field, role: ContentRole, reading: Reading): ContentBlock[] {
+  const { references } = reading;
   part.object();
   const type = part.at("type");
   if (typeof type.value !== "string" || !PARTS[role].includes(type.value)) throw type.mustBeOneOf(PARTS[role]);
@@ -64,23 +81,27 @@ function readPart(part: Field, role: ContentRole, names: ToolNames): ContentBloc
       return [{ text: part.at("refusal").string() }];
     case "image_url":
     case "input_image":
-      return [{ image: readImageUrl(part.at("image_url")) }];
+      return [{ image: readImageUrl(part.at("image_url"), references) }];
     case "image":
-      return [{ image: readImageSource(part.at("source")) }];
+      return [{ image: readImageSource(part.at("source"), references) }];
     case "file":
-      return [{ document: readFile(part.at("file")) }];
+      return [{ document: readFile(part.at("file"), part, references) }];
     case "input_file":
-      return [{ document: readFile(part) }];
+      return [{ document: readFile(part, part, references) }];
+    case "document":
+      return [{ document: readDocument(part, references) }];
+    case "video_url":
+      return [{ video: readVideo(part.at("video_url"), references) }];
     case "input_audio":
       return [{ audio: readAudio(part.at("input_audio")) }];
     case "tool_use":
-      return [readToolUse(part, names)];
+      return [toolUse(part.at("id").name(), part.at("name"), part.at("input"), reading)];
     case "tool_result":
       return readToolResult(
         part.at("content"),
         part.at("tool_use_id").name(),
         part.at("is_error").value === true,
-        names,
+        reading,
       );
     case "thinking":
     case "redacted_thinking":
@@ -88,9 +109,4 @@ function readPart(part: Field, role: ContentRole, names: ToolNames): ContentBloc
     default:
       return [{ text: part.at("text").string() }];
   }
-}
-
-function readToolUse(part: Field, names: ToolNames): ContentBlock {
-  const name = names.encode(part.at("name").name());
-  return { toolUse: { toolUseId: part.at("id").name(), name, input: toolInput(part.at("input").value) } };
 }

@@ -1,7 +1,7 @@
 /**
  * OpenAI Chat Completions: https://platform.openai.com/docs/api-reference/chat.
  *
- * Left out: several answers at once, log probabilities, audio out, web search and structured output, all refused by name.
+ * Left out: log probabilities, audio out, web search and stored conversations, all refused by name.
  */
 import type { CallMeta, Conversation, Dialect } from "../dialect.ts";
 import { openAiErrorBody, openAiErrorEvents } from "../openai-errors.ts";
@@ -19,13 +19,13 @@ export const openaiChat: Dialect = {
 };
 
 function decode(body: unknown, meta: CallMeta): Conversation {
-  const { names, includeUsage, ...read } = readRequest(body);
+  const { names, includeUsage, asFunctions, ...read } = readRequest(body);
   const head = envelope(read.model, meta);
   const total = new UsageTotal();
   return {
     ...read,
-    reply: (responses) => chatCompletion(responses, head, names),
-    events: (choice) => new ChatStream({ head, names, includeUsage, choice, total }),
+    reply: (responses) => chatCompletion(responses, head, { names, asFunctions }),
+    events: (choice) => new ChatStream({ head, names, asFunctions, includeUsage, choice, total }),
     closing: () => closingEvents(head, includeUsage ? total : undefined),
   };
 }

@@ -5,7 +5,7 @@
  */
 import type { AnswerBlock, ConverseResponse } from "../../bedrock/converse.ts";
 import type { ToolNames } from "../../bedrock/tool-names.ts";
-import { isJsonObject, type JsonValue, stringifyJson } from "../../json.ts";
+import { isJsonObject, isTooDeep, type JsonValue, stringifyJson } from "../../json.ts";
 import type { CallMeta } from "../dialect.ts";
 import type {
   Annotation,
@@ -29,11 +29,18 @@ export function envelope(model: string, meta: CallMeta): Envelope {
   return { id: `chatcmpl-${meta.id}`, created: meta.created, model };
 }
 
+/** How the client wants its answer, beyond the envelope. */
+export interface Rendering {
+  readonly names: ToolNames;
+  /** Calls go out as a retired `function_call`, which holds one: a second one the client could not answer. */
+  readonly asFunctions: boolean;
+}
+
 /** One response for each choice, in their order. */
 export function chatCompletion(
   responses: readonly ConverseResponse[],
   head: Envelope,
-  names: ToolNames,
+  rendering: Rendering,
 ): ChatCompletion {
   const total = new UsageTotal();
   for (const { usage, additionalModelResponseFields, serviceTier } of responses)
@@ -43,24 +50,36 @@ export function chatCompletion(
     object: "chat.completion",
     created: head.created,
     model: head.model,
-    choices: responses.map((response, index) => choice(response, index, names)),
+    choices: responses.map((response, index) => choice(response, index, rendering)),
     ...total.members(),
   };
 }
 
-function choice(response: ConverseResponse, index: number, names: ToolNames): Choice {
-  const message = answerMessage(response.output.message.content, names);
-  const hasCalls = message.tool_calls !== undefined;
-  return { index, message, logprobs: null, finish_reason: finishReason(response.stopReason, hasCalls) };
+function choice({ output, stopReason }: ConverseResponse, index: number, rendering: Rendering): Choice {
+  const message = answerMessage(output.message.content, rendering);
+  const hasCalls = message.tool_calls !== undefined || message.function_call !== undefined;
+  return { index, message, logprobs: null, ...finish(stopReason, hasCalls, rendering) };
 }
 
-/** Unknown reasons are "stop", as are malformed outputs: the text shows what is wrong with them. */
-export function finishReason(stopReason: string, hasCalls: boolean): FinishReason {
+/** Why an answer ended. Where OpenAI has no word for it, such as a malformed call, it is "stop" and Bedrock's word. */
+export function finish(
+  stopReason: string,
+  hasCalls: boolean,
+  { asFunctions }: Rendering,
+): { finish_reason: FinishReason; native_finish_reason?: string } {
+  const reason = finishReason(stopReason, hasCalls);
+  if (reason === undefined)
+    return { finish_reason: "stop", ...(stopReason !== "" && { native_finish_reason: stopReason }) };
+  return { finish_reason: reason === "tool_calls" && asFunctions ? "function_call" : reason };
+}
+
+function finishReason(stopReason: string, hasCalls: boolean): FinishReason | undefined {
   switch (stopReason) {
     case "tool_use":
-      return "tool_calls";
     case "end_turn":
       return hasCalls ? "tool_calls" : "stop";
+    case "stop_sequence":
+      return "stop";
     case "max_tokens":
     case "model_context_window_exceeded":
       return "length";
@@ -68,20 +87,30 @@ export function finishReason(stopReason: string, hasCalls: boolean): FinishReaso
     case "content_filtered":
       return "content_filter";
     default:
-      return "stop";
+      return undefined;
   }
 }
 
-/** A citation of a web page, for the text from `start` to `end`; documents have no form in this API. */
+/** A citation of a web page or of a document of the request, for the text from `start` to `end`. */
 export function annotation(citation: JsonValue, start: number, end: number): Annotation[] {
-  if (!isJsonObject(citation) || !isJsonObject(citation.location)) return [];
-  const { web } = citation.location;
-  if (!isJsonObject(web) || typeof web.url !== "string") return [];
+  if (!isJsonObject(citation) || !isJsonObject(citation.location) || isTooDeep(citation.location)) return [];
+  const { location, sourceContent } = citation;
   const title = typeof citation.title === "string" ? citation.title : "";
-  return [{ type: "url_citation", url_citation: { start_index: start, end_index: end, title, url: web.url } }];
+  const range = { start_index: start, end_index: end, title };
+  const { web } = location;
+  if (isJsonObject(web)) {
+    if (typeof web.url !== "string") return [];
+    return [{ type: "url_citation", url_citation: { ...range, url: web.url } }];
+  }
+  const quotes = Array.isArray(sourceContent) ? sourceContent.map(textOf) : [];
+  return [{ type: "document_citation", document_citation: { ...range, cited_text: quotes.join(""), location } }];
 }
 
-function answerMessage(blocks: readonly AnswerBlock[], names: ToolNames): AnswerMessage {
+function textOf(part: JsonValue): string {
+  return isJsonObject(part) && typeof part.text === "string" ? part.text : "";
+}
+
+function answerMessage(blocks: readonly AnswerBlock[], { names, asFunctions }: Rendering): AnswerMessage {
   let content = "";
   const calls: ToolCall[] = [];
   const annotations: Annotation[] = [];
@@ -105,12 +134,18 @@ function answerMessage(blocks: readonly AnswerBlock[], names: ToolNames): Answer
     role: "assistant",
     content: content === "" && calls.length > 0 ? null : content,
     refusal: null,
-    ...(calls.length > 0 && { tool_calls: calls }),
+    ...calledTools(calls, asFunctions),
     ...(reasoning !== "" && { reasoning_content: reasoning }),
     ...(thinking.length > 0 && { thinking_blocks: thinking }),
     ...(annotations.length > 0 && { annotations }),
     ...(images.length > 0 && { images }),
   };
+}
+
+function calledTools(calls: ToolCall[], asFunctions: boolean): Pick<AnswerMessage, "tool_calls" | "function_call"> {
+  const [first] = calls;
+  if (first === undefined) return {};
+  return asFunctions ? { function_call: first.function } : { tool_calls: calls };
 }
 
 function toolCall({ toolUseId, name, input }: NonNullable<AnswerBlock["toolUse"]>, names: ToolNames): ToolCall {

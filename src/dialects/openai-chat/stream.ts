@@ -9,13 +9,12 @@
  * token counts come after it; when they do not, the answer is complete all the same and goes without a usage chunk.
  */
 import type { BlockDelta, BlockStart, ConverseEvent } from "../../bedrock/converse.ts";
-import type { ToolNames } from "../../bedrock/tool-names.ts";
 import { GatewayError, unreachable } from "../../errors.ts";
 import type { JsonValue } from "../../json.ts";
 import type { Transform } from "../../transform.ts";
 import type { SseEvent } from "../dialect.ts";
-import { annotation, type Envelope, finishReason } from "./reply.ts";
-import type { Annotation, Chunk, Delta, FinishReason, ThinkingBlock } from "./types.ts";
+import { annotation, type Envelope, finish, type Rendering } from "./reply.ts";
+import type { Annotation, Chunk, ChunkChoice, Delta, ThinkingBlock } from "./types.ts";
 import type { UsageTotal } from "./usage.ts";
 
 type Block =
@@ -23,9 +22,8 @@ type Block =
   | { kind: "tool"; index: number; empty: boolean }
   | { kind: "reasoning"; text: string; signature: string; redacted: string[] };
 
-export interface ChatStreamOptions {
+export interface ChatStreamOptions extends Rendering {
   readonly head: Envelope;
-  readonly names: ToolNames;
   /** Chunks then have a `usage` of null, as OpenAI's do. */
   readonly includeUsage: boolean;
   readonly choice: number;
@@ -64,7 +62,7 @@ export class ChatStream implements Transform<ConverseEvent, SseEvent> {
     if (event.type !== "messageStop") return;
     this.#stopped = true;
     this.#modelFields = event.additionalModelResponseFields;
-    yield this.#chunk({}, finishReason(event.stopReason, this.#toolCalls > 0));
+    yield this.#chunk({}, finish(event.stopReason, this.#toolCalls > 0, this.#options));
   }
 
   end(): Iterable<SseEvent> {
@@ -102,7 +100,12 @@ export class ChatStream implements Transform<ConverseEvent, SseEvent> {
     this.#toolCalls += 1;
     this.#open.set(index, { kind: "tool", index: call, empty: true });
     const name = this.#options.names.decode(toolUse.name);
-    yield { tool_calls: [{ index: call, id: toolUse.toolUseId, type: "function", function: { name, arguments: "" } }] };
+    const { asFunctions } = this.#options;
+    if (!asFunctions)
+      yield {
+        tool_calls: [{ index: call, id: toolUse.toolUseId, type: "function", function: { name, arguments: "" } }],
+      };
+    else if (call === 0) yield { function_call: { name, arguments: "" } };
   }
 
   *#extendBlock(index: number, { text, toolUse, reasoningContent, citation }: BlockDelta): Iterable<Delta> {
@@ -115,7 +118,7 @@ export class ChatStream implements Transform<ConverseEvent, SseEvent> {
       const block = this.#open.get(index);
       if (block?.kind !== "tool") throw invalid("tool input outside a tool block");
       block.empty = false;
-      yield { tool_calls: [{ index: block.index, function: { arguments: toolUse.input } }] };
+      yield* this.#arguments(block.index, toolUse.input);
     }
     if (reasoningContent !== undefined) {
       const block = this.#reasoningBlock(index);
@@ -131,13 +134,17 @@ export class ChatStream implements Transform<ConverseEvent, SseEvent> {
   *#closeBlock(index: number): Iterable<Delta> {
     const block = this.#open.get(index);
     this.#open.delete(index);
-    if (block?.kind === "tool" && block.empty)
-      yield { tool_calls: [{ index: block.index, function: { arguments: "{}" } }] };
+    if (block?.kind === "tool" && block.empty) yield* this.#arguments(block.index, "{}");
     if (block?.kind !== "reasoning") return;
     const thinking = thinkingBlock(block);
     if (thinking === undefined) return;
     yield { thinking_blocks: [{ index: this.#thinkingBlocks, ...thinking }] };
     this.#thinkingBlocks += 1;
+  }
+
+  *#arguments(call: number, text: string): Iterable<Delta> {
+    if (!this.#options.asFunctions) yield { tool_calls: [{ index: call, function: { arguments: text } }] };
+    else if (call === 0) yield { function_call: { arguments: text } };
   }
 
   #textBlock(index: number): Extract<Block, { kind: "text" }> {
@@ -156,11 +163,11 @@ export class ChatStream implements Transform<ConverseEvent, SseEvent> {
     return block;
   }
 
-  #chunk(delta: Delta, finish: FinishReason | null = null): SseEvent {
+  #chunk(delta: Delta, end: Partial<ChunkChoice> = {}): SseEvent {
     const { head, choice, includeUsage } = this.#options;
     const data: Chunk = {
       ...base(head),
-      choices: [{ index: choice, delta, logprobs: null, finish_reason: finish }],
+      choices: [{ index: choice, delta, logprobs: null, finish_reason: null, ...end }],
       ...(includeUsage && { usage: null }),
     };
     return { data };

@@ -11,10 +11,13 @@ import type { ToolNames } from "../../bedrock/tool-names.ts";
 import { isJsonObject, type JsonObject } from "../../json.ts";
 import { cachePointOf } from "../cache-control.ts";
 import { type Field, quote } from "../fields.ts";
+import { readSchema } from "../intent-fields.ts";
 
 export interface Tools {
   tools: Tool[];
   mode: ToolMode;
+  /** They came as `functions` and nothing else. */
+  asFunctions: boolean;
 }
 
 interface Choice {
@@ -25,10 +28,14 @@ interface Choice {
 
 /** The request's `tools` and `tool_choice`. Adds what was left out to `warnings`. */
 export function readTools(body: Field, names: ToolNames, warnings: Set<string>): Tools {
-  refuseFunctions(body.at("functions"));
   const specs = new Map<string, Tool[]>();
-  for (const tool of body.at("tools").absent ? [] : body.at("tools").items()) {
-    const spec = readTool(tool, names);
+  const functions = itemsOf(body.at("functions"));
+  const listed = itemsOf(body.at("tools"));
+  const read = [
+    ...listed.map((tool) => ({ tool, spec: readTool(tool, names) })),
+    ...functions.map((tool) => ({ tool, spec: readSpec(tool, names) })),
+  ];
+  for (const { tool, spec } of read) {
     if (spec === undefined)
       warnings.add(`tool type ${quote(String(tool.at("type").value))} is not supported, left out`);
     else if (specs.has(spec.name))
@@ -39,15 +46,16 @@ export function readTools(body: Field, names: ToolNames, warnings: Set<string>):
         ...[...cachePointOf(tool), ...cachePointOf(tool.at("function"))].slice(0, 1),
       ]);
   }
-  const choice = readChoice(body.at("tool_choice"), names);
+  const asFunctions = functions.length > 0 && listed.length === 0;
+  const field = body.at(asFunctions && body.at("tool_choice").absent ? "function_call" : "tool_choice");
+  const choice = readChoice(field, names);
   const usable = new Map([...specs].filter(([name]) => choice.allowed?.has(name) ?? true));
-  checkChoice(body.at("tool_choice"), choice, usable);
-  return { tools: [...usable.values()].flat(), mode: choice.mode };
+  checkChoice(field, choice, usable);
+  return { tools: [...usable.values()].flat(), mode: choice.mode, asFunctions };
 }
 
-function refuseFunctions(functions: Field): void {
-  if (functions.absent || functions.items().length === 0) return;
-  throw functions.error('is no longer supported: send tools, each {"type": "function", "function": {...}}');
+function itemsOf(list: Field): Field[] {
+  return list.absent ? [] : list.items();
 }
 
 /** Undefined for a tool that is not a function. */
@@ -60,21 +68,26 @@ function readTool(tool: Field, names: ToolNames): ToolSpec | undefined {
     if (type === undefined) throw tool.at("type").mustBeOneOf(["function"]);
     return undefined;
   }
-  const spec = flat ? tool : tool.at("function");
+  return readSpec(flat ? tool : tool.at("function"), names);
+}
+
+/** The schema stands in `parameters`, or in Anthropic's `input_schema`. */
+function readSpec(spec: Field, names: ToolNames): ToolSpec {
+  spec.object();
   const name = names.encode(spec.at("name").name());
   const description = spec.at("description").absent ? "" : spec.at("description").string();
   const strict = !spec.at("strict").absent && spec.at("strict").boolean();
   return {
     name,
     ...(description.trim() !== "" && { description: description.toWellFormed() }),
-    inputSchema: { json: readSchema(spec.at(anthropic ? "input_schema" : "parameters")) },
+    inputSchema: { json: objectSchema(spec.at(spec.at("parameters").absent ? "input_schema" : "parameters")) },
     ...(strict && { strict }),
   };
 }
 
-function readSchema(parameters: Field): JsonObject {
+function objectSchema(parameters: Field): JsonObject {
   if (parameters.absent) return { type: "object" };
-  const schema = parameters.object("a JSON schema object");
+  const schema = readSchema(parameters);
   if (schema.type === "object") return schema;
   const optional = Array.isArray(schema.type) && schema.type.includes("object");
   if (schema.type !== undefined && schema.type !== null && !optional)
@@ -101,6 +114,10 @@ function readChoice(choice: Field, names: ToolNames): Choice {
       return named(choice.at("name"));
     case "allowed_tools":
       return readAllowed(choice.at("allowed_tools").absent ? choice : choice.at("allowed_tools"), names);
+    case undefined:
+      // The retired function_call: {name}.
+      if (!choice.at("name").absent) return named(choice.at("name"));
+      throw type.mustBeOneOf(CHOICE_TYPES);
     default:
       return { mode: modeOf(type, CHOICE_TYPES) };
   }

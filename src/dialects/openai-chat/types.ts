@@ -3,10 +3,12 @@
  * /chat/streaming. Requests have no type: they are outside data and are read field by field.
  *
  * Beyond OpenAI's own members, as clients know them from other servers: `reasoning_content`, `thinking_blocks` (signed
- * reasoning, to be sent back with the next turn), `images`, and `cache_write_tokens`.
+ * reasoning, to be sent back with the next turn), `images`, `cache_write_tokens` and `native_finish_reason`; and
+ * `document_citation` among the annotations, which OpenAI has for web pages only.
  */
+import type { JsonObject } from "../../json.ts";
 
-export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter";
+export type FinishReason = "stop" | "length" | "tool_calls" | "function_call" | "content_filter";
 
 export interface ChatCompletion {
   id: string;
@@ -23,6 +25,8 @@ export interface Choice {
   message: AnswerMessage;
   logprobs: null;
   finish_reason: FinishReason;
+  /** Bedrock's own reason, where none of OpenAI's says the same. */
+  native_finish_reason?: string;
 }
 
 export interface AnswerMessage {
@@ -30,6 +34,8 @@ export interface AnswerMessage {
   content: string | null;
   refusal: null;
   tool_calls?: ToolCall[];
+  /** Instead of `tool_calls`, for clients that offered `functions`. */
+  function_call?: ToolCall["function"];
   reasoning_content?: string;
   thinking_blocks?: ThinkingBlock[];
   annotations?: Annotation[];
@@ -46,9 +52,17 @@ export type ThinkingBlock =
   | { type: "thinking"; thinking: string; signature: string }
   | { type: "redacted_thinking"; data: string };
 
-export interface Annotation {
-  type: "url_citation";
-  url_citation: { start_index: number; end_index: number; title: string; url: string };
+export type Annotation =
+  | { type: "url_citation"; url_citation: { start_index: number; end_index: number; title: string; url: string } }
+  | { type: "document_citation"; document_citation: DocumentCitation };
+
+/** Where in a document of the request something was said. `location` is Bedrock's own. */
+export interface DocumentCitation {
+  start_index: number;
+  end_index: number;
+  title: string;
+  cited_text: string;
+  location: JsonObject;
 }
 
 /** `prompt_tokens` holds everything that went in, cached or not, so that total = prompt + completion. */
@@ -66,10 +80,18 @@ export interface Chunk {
   object: "chat.completion.chunk";
   created: number;
   model: string;
-  choices: { index: number; delta: Delta; logprobs: null; finish_reason: FinishReason | null }[];
+  choices: ChunkChoice[];
   /** Present only when the client asked for usage: null on every chunk but the last. */
   usage?: Usage | null;
   service_tier?: string;
+}
+
+export interface ChunkChoice {
+  index: number;
+  delta: Delta;
+  logprobs: null;
+  finish_reason: FinishReason | null;
+  native_finish_reason?: string;
 }
 
 /** Objects in a delta's lists carry an `index`: SDKs merge them by it. */
@@ -78,6 +100,7 @@ export interface Delta {
   content?: string;
   reasoning_content?: string;
   tool_calls?: ToolCallDelta[];
+  function_call?: { name?: string; arguments: string };
   thinking_blocks?: (ThinkingBlock & { index: number })[];
   annotations?: (Annotation & { index: number })[];
 }

@@ -1,0 +1,44 @@
+/**
+ * What a client says about its request (who, which project, which trace), as Bedrock's `requestMetadata`.
+ *
+ * https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html: at most 16 entries of a narrow
+ * alphabet, written to the invocation log. Two places, and their keys, are the gateway's own. Metadata never fails a request:
+ * what does not fit is left out with a warning.
+ */
+
+export const MAX_ENTRIES = 16;
+export const OWN_KEYS: readonly string[] = ["key_id", "request_id"];
+
+const MAX_LENGTH = 256;
+
+/** Entries in the client's order; the first of equal keys counts. Absent when nothing is left. */
+export function requestMetadata(entries: Iterable<readonly [key: string, value: unknown]>): {
+  requestMetadata?: Record<string, string>;
+  warnings: string[];
+} {
+  const kept = new Map<string, string>();
+  let dropped = 0;
+  for (const [name, value] of entries) {
+    const key = clean(name).trim();
+    const text = textOf(value);
+    const room = kept.size < MAX_ENTRIES - OWN_KEYS.length;
+    if (text === undefined || key === "" || !room || kept.has(key) || OWN_KEYS.includes(key)) dropped += 1;
+    else kept.set(key, clean(text));
+  }
+  return {
+    ...(kept.size > 0 && { requestMetadata: Object.fromEntries(kept) }),
+    warnings: dropped === 0 ? [] : [`${dropped} metadata entries do not fit Bedrock's request metadata, left out`],
+  };
+}
+
+function textOf(value: unknown): string | undefined {
+  if (typeof value === "string") return value;
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : undefined;
+}
+
+function clean(text: string): string {
+  return text
+    .slice(0, MAX_LENGTH)
+    .replace(/\s/g, " ")
+    .replace(/[^a-zA-Z0-9 :_@$#=/+,.-]/g, "_");
+}
