@@ -38,7 +38,10 @@ export interface Address {
 export interface AwsConfig {
   readonly region: string;
   readonly runtime: Endpoint;
+  /** An operator's own runtime endpoint serves every region that is called. */
+  readonly runtimeServesAll: boolean;
   readonly control: Endpoint;
+  readonly endpoints: EndpointOptions;
   /** A Bedrock API key; it goes before all other credentials, as in the SDKs. */
   readonly bearerToken: string | undefined;
 }
@@ -67,6 +70,9 @@ export async function readConfig(environment: Environment): Promise<Config> {
   const env = reader(environment, problems);
 
   const region = await readRegion(env, problems);
+  const runtime = configuredEndpoint(env, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME");
+  const control = configuredEndpoint(env, "AWS_ENDPOINT_URL_BEDROCK");
+  const endpoints = { fips: env.flag("AWS_USE_FIPS_ENDPOINT"), dualStack: env.flag("AWS_USE_DUALSTACK_ENDPOINT") };
   const config: Config = {
     clients: { host: env.text("HOST") ?? "0.0.0.0", port: env.integer("PORT", 0, 65_535) ?? 8000 },
     tls: await readTls(env, problems),
@@ -76,8 +82,10 @@ export async function readConfig(environment: Environment): Promise<Config> {
     egress: env.parsed("EGRESS_URL", parseEgress),
     aws: {
       region,
-      runtime: readEndpoint(env, "bedrock-runtime", region),
-      control: readEndpoint(env, "bedrock", region),
+      runtime: runtime ?? regionalEndpoint("bedrock-runtime", region, endpoints),
+      runtimeServesAll: runtime !== undefined,
+      control: control ?? regionalEndpoint("bedrock", region, endpoints),
+      endpoints,
       bearerToken: env.text("AWS_BEARER_TOKEN_BEDROCK"),
     },
     drainTimeoutMs: env.parsed("DRAIN_TIMEOUT", parseSeconds) ?? 600_000,
@@ -149,16 +157,9 @@ async function profileRegion(env: EnvReader): Promise<string | undefined> {
   }
 }
 
-function readEndpoint(env: EnvReader, plane: "bedrock-runtime" | "bedrock", region: string): Endpoint {
-  const options: EndpointOptions = {
-    fips: env.flag("AWS_USE_FIPS_ENDPOINT"),
-    dualStack: env.flag("AWS_USE_DUALSTACK_ENDPOINT"),
-  };
-  const name = plane === "bedrock" ? "AWS_ENDPOINT_URL_BEDROCK" : "AWS_ENDPOINT_URL_BEDROCK_RUNTIME";
-  const configured = env.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
-    ? undefined
-    : (env.parsed(name, parseEndpoint) ?? env.parsed("AWS_ENDPOINT_URL", parseEndpoint));
-  return configured ?? regionalEndpoint(plane, region, options);
+function configuredEndpoint(env: EnvReader, name: string): Endpoint | undefined {
+  if (env.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")) return undefined;
+  return env.parsed(name, parseEndpoint) ?? env.parsed("AWS_ENDPOINT_URL", parseEndpoint);
 }
 
 async function readTls(env: EnvReader, problems: string[]): Promise<Config["tls"]> {

@@ -5,14 +5,21 @@ import { createAuthenticator } from "./access/authenticate.ts";
 import { createRequestLimiter } from "./access/request-limits.ts";
 import { type AdminServer, startAdminServer } from "./admin/server.ts";
 import { createBedrockClient } from "./bedrock/client.ts";
-import { createConverseCalls } from "./bedrock/converse-call.ts";
+import { createConverseCalls, type SignedCall } from "./bedrock/converse-call.ts";
 import { awsCredentials, bearerCredentials, type CredentialSource } from "./bedrock/credentials.ts";
-import type { Config } from "./config.ts";
+import { type Egress, type IncomingAnswer, sendThrough } from "./bedrock/egress.ts";
+import { type Endpoint, regionalEndpoint } from "./bedrock/endpoints.ts";
+import type { AwsConfig, Config } from "./config.ts";
 import { dialects } from "./dialects/index.ts";
 import { createExchange } from "./extproc/exchange.ts";
 import { type ExtProcServer, startExtProcServer } from "./extproc/server.ts";
 import type { Logger } from "./log.ts";
+import { createImageFetcher } from "./media/fetch-image.ts";
+import { createPlanner } from "./models/call-plan.ts";
 import { createCatalog } from "./models/catalog.ts";
+import { createLessons } from "./models/lessons.ts";
+import { createTargets } from "./models/targets.ts";
+import { type OperatorConfig, parseOperatorConfig } from "./operator-config.ts";
 import { openStore } from "./store/open.ts";
 import { createCallRecorder } from "./usage/call-record.ts";
 import { createLedger } from "./usage/ledger.ts";
@@ -32,6 +39,8 @@ export interface GatewayOptions {
   readonly config: Config;
   readonly log: Logger;
   readonly credentials?: CredentialSource;
+  /** GATEWAY_CONFIG's content; without it the defaults. */
+  readonly operator?: OperatorConfig;
 }
 
 /** Everything is up when this resolves; when it rejects nothing is left running. */
@@ -39,6 +48,7 @@ export async function startGateway({
   config,
   log,
   credentials = createCredentials(config, log),
+  operator = parseOperatorConfig("", "", config.aws.region),
 }: GatewayOptions): Promise<Gateway> {
   const { aws, egress } = config;
   const now = Date.now;
@@ -48,6 +58,12 @@ export async function startGateway({
   let accepting = true;
   const store = await openStore(config.databaseUrl);
   const client = createBedrockClient({ region: aws.region, endpoint: aws.control, egress, credentials });
+  const catalog = createCatalog({ client, now, onError: report("the model catalog was not refreshed") });
+  const targets = createTargets(catalog, aws.region, {
+    aliases: operator.models.aliases,
+    fallbacks: operator.models.fallbacks,
+    automaticProfiles: operator.profiles.automatic,
+  });
   const services = {
     dialects,
     authenticator: createAuthenticator({
@@ -56,11 +72,14 @@ export async function startGateway({
       onTouchError: report("a key's time of last use was not written"),
     }),
     limiter: createRequestLimiter(),
-    catalog: createCatalog({ client, now, onError: report("the model catalog was not refreshed") }),
-    calls: createConverseCalls({ region: aws.region, endpoint: aws.runtime, credentials, now }),
+    catalog,
+    targets,
+    planner: createPlanner({ targets, lessons: createLessons(), overrides: operator.models.capabilities }),
+    calls: createConverseCalls({ endpointOf: runtimeOf(aws), credentials, now }),
+    fetchImage: createImageFetcher(operator.images.fetch),
+    egress: (signed: SignedCall, signal: AbortSignal) => sendSigned(egress, signed, signal),
     recorder: createCallRecorder({
       ledger: createLedger(store.calls),
-      region: aws.region,
       now,
       log: (line) => log.info(line, "call"),
       onFault: report("a call's row was not closed"),
@@ -104,6 +123,26 @@ export async function startGateway({
       await store.close();
     },
   };
+}
+
+/** An endpoint of the operator's own stands for Bedrock as a whole, whichever region a call is signed for. */
+function runtimeOf(aws: AwsConfig): (region: string) => Endpoint {
+  return (region) =>
+    region === aws.region || aws.runtimeServesAll
+      ? aws.runtime
+      : regionalEndpoint("bedrock-runtime", region, aws.endpoints);
+}
+
+function sendSigned(egress: Egress | undefined, signed: SignedCall, signal: AbortSignal): Promise<IncomingAnswer> {
+  const { authority, route, path, headers, body } = signed;
+  return sendThrough(egress, {
+    endpoint: { authority, tls: route === "tls" },
+    method: "POST",
+    path,
+    headers: { ...headers, host: authority, "content-length": String(body.length) },
+    body,
+    signal,
+  });
 }
 
 export function createCredentials({ aws }: Config, log: Logger): CredentialSource {

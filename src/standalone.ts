@@ -15,6 +15,7 @@ import { renderEnvoyConfig } from "./envoy/config.ts";
 import { type EnvoyProcess, startEnvoy } from "./envoy/process.ts";
 import { type Gateway, startGateway } from "./gateway.ts";
 import type { Logger } from "./log.ts";
+import type { OperatorConfig } from "./operator-config.ts";
 
 export interface Standalone {
   /** Where clients connect: `http://127.0.0.1:8000`. */
@@ -28,6 +29,8 @@ export interface Standalone {
 
 export interface StandaloneOptions {
   readonly config: Config;
+  /** GATEWAY_CONFIG's content; without it the defaults. */
+  readonly operator?: OperatorConfig;
   readonly log: Logger;
   /** Path of the Envoy binary. */
   readonly envoy: string;

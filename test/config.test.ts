@@ -22,7 +22,9 @@ describe("readConfig", () => {
       aws: {
         region: "us-east-1",
         runtime: { authority: "bedrock-runtime.us-east-1.amazonaws.com", tls: true, basePath: "" },
+        runtimeServesAll: false,
         control: { authority: "bedrock.us-east-1.amazonaws.com", tls: true, basePath: "" },
+        endpoints: { fips: false, dualStack: false },
         bearerToken: undefined,
       },
       drainTimeoutMs: 600_000,

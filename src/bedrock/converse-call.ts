@@ -21,24 +21,31 @@ export interface SignedCall {
 
 export interface ConverseCalls {
   /** Throws GatewayError `upstream_auth_error` when the gateway has no valid credentials. */
-  prepare(call: { modelId: string; stream: boolean; request: ConverseRequest }): Promise<SignedCall>;
+  prepare(call: UnsignedCall): Promise<SignedCall>;
+}
+
+export interface UnsignedCall {
+  readonly region: string;
+  /** An id or an ARN. */
+  readonly modelId: string;
+  readonly stream: boolean;
+  readonly request: ConverseRequest;
 }
 
 export interface ConverseCallsOptions {
-  readonly region: string;
-  readonly endpoint: Endpoint;
+  readonly endpointOf: (region: string) => Endpoint;
   readonly credentials: CredentialSource;
   readonly now: () => number;
 }
 
-export function createConverseCalls({ region, endpoint, credentials, now }: ConverseCallsOptions): ConverseCalls {
-  const signer = createSigner(region);
+export function createConverseCalls({ endpointOf, credentials, now }: ConverseCallsOptions): ConverseCalls {
   return {
-    async prepare({ modelId, stream, request }) {
+    async prepare({ region, modelId, stream, request }) {
+      const endpoint = endpointOf(region);
       const body = Buffer.from(stringifyJson(request), "utf8");
       // Encoded exactly once: `:` is %3A and `/` (in an ARN) %2F. The signature encodes it a second time.
       const path = `${endpoint.basePath}/model/${encodeURIComponent(modelId)}/${stream ? "converse-stream" : "converse"}`;
-      const { host: _, ...headers } = await signer.sign(
+      const { host: _, ...headers } = await createSigner(region).sign(
         {
           method: "POST",
           path,

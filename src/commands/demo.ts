@@ -9,7 +9,6 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { createKeys } from "../access/keys.ts";
 import { refreshingCredentials } from "../bedrock/credentials.ts";
-import { type Config, readConfig } from "../config.ts";
 import { findEnvoy } from "../envoy/install.ts";
 import { createLogger } from "../log.ts";
 import { SIMULATOR_CREDENTIALS, startSimulator } from "../simulator/simulator.ts";
@@ -17,6 +16,7 @@ import { startStandalone } from "../standalone.ts";
 import { openStore } from "../store/open.ts";
 import { type CommandIo, createCommand, started } from "./command.ts";
 import { runUntilSignal } from "./lifecycle.ts";
+import { readSettings, type Settings } from "./settings.ts";
 import { runnable } from "./start.ts";
 
 const REGION = "us-east-1";
@@ -35,7 +35,7 @@ export function demoCommand(io: CommandIo): Command {
       const envoyLog = join(folder, "envoy.log");
       const envoyLogFile = await open(envoyLog, "a");
       try {
-        const config = await demoConfig(io, simulator.url);
+        const { config, operator } = await demoSettings(io, simulator.url);
         const log = createLogger(config.logLevel);
         const credentials = refreshingCredentials({
           load: async () => SIMULATOR_CREDENTIALS,
@@ -43,7 +43,7 @@ export function demoCommand(io: CommandIo): Command {
           onError: () => {},
         });
         const standalone = await started(
-          startStandalone({ config, log, envoy, credentials, envoyStderr: envoyLogFile.fd }),
+          startStandalone({ config, operator, log, envoy, credentials, envoyStderr: envoyLogFile.fd }),
         );
         try {
           const key = await makeKey(config.databaseUrl);
@@ -61,9 +61,9 @@ export function demoCommand(io: CommandIo): Command {
 }
 
 /** The operator's own settings, but for what makes it AWS. */
-function demoConfig(io: CommandIo, simulatorUrl: string): Promise<Config> {
+function demoSettings(io: CommandIo, simulatorUrl: string): Promise<Settings> {
   const { AWS_BEARER_TOKEN_BEDROCK: _, AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: __, ...env } = io.env;
-  return readConfig({
+  return readSettings({
     HOST: "127.0.0.1",
     LOG_LEVEL: "warn",
     ...env,

@@ -5,7 +5,7 @@
 import { dirname, join } from "node:path";
 import type { Command } from "commander";
 import type { CredentialSource } from "../bedrock/credentials.ts";
-import { type Config, readConfig } from "../config.ts";
+import type { Config } from "../config.ts";
 import { watchCertificates } from "../envoy/certificates.ts";
 import { findEnvoy } from "../envoy/install.ts";
 import { createCredentials, startGateway } from "../gateway.ts";
@@ -13,17 +13,18 @@ import { createLogger, type Logger } from "../log.ts";
 import { type Standalone, startStandalone } from "../standalone.ts";
 import { CommandFailure, type CommandIo, createCommand, started } from "./command.ts";
 import { type Runnable, runUntilSignal } from "./lifecycle.ts";
+import { readSettings } from "./settings.ts";
 
 export function startCommand(io: CommandIo): Command {
   return createCommand("start", io)
     .description("Run the gateway and its Envoy in front of Amazon Bedrock")
     .action(async () => {
-      const config = await readConfig(io.env);
+      const { config, operator } = await readSettings(io.env);
       const log = createLogger(config.logLevel);
       const credentials = createCredentials(config, log);
       await requireCredentials(credentials);
       const envoy = await started(findEnvoy({ env: io.env, log: (line) => io.stderr.write(`${line}\n`) }));
-      const standalone = await started(startStandalone({ config, log, envoy, credentials }));
+      const standalone = await started(startStandalone({ config, operator, log, envoy, credentials }));
       io.stderr.write(
         `Bedrock Gateway is ready on ${standalone.url} (region ${config.aws.region}; admin on port ${standalone.adminPort}).\n` +
           `Make a key with: npm run -s keys -- create --name NAME\n`,
@@ -36,11 +37,11 @@ export function serveCommand(io: CommandIo): Command {
   return createCommand("serve", io)
     .description("Run the ext_proc service alone, on EXTPROC_LISTEN, for an Envoy that runs elsewhere")
     .action(async () => {
-      const config = await readConfig(io.env);
+      const { config, operator } = await readSettings(io.env);
       const log = createLogger(config.logLevel);
       const credentials = createCredentials(config, log);
       await requireCredentials(credentials);
-      const gateway = await started(startGateway({ config, log, credentials }));
+      const gateway = await started(startGateway({ config, operator, log, credentials }));
       const certificates = await publishCertificate(config, log);
       log.info({ listen: config.extProcListen, admin_port: gateway.adminPort, region: config.aws.region }, "ready");
       const stop = async () => {

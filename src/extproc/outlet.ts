@@ -97,7 +97,10 @@ export class Outlet {
   #end(answer: Answer, metadata: Metadata): void {
     if (this.finished) return;
     const body = Buffer.concat([...this.#waiting.splice(0), answer.body]);
-    if (this.#body !== "begun" && !this.committed) return this.respond({ ...answer, body }, metadata);
+    if (this.#body !== "begun" && !this.committed) {
+      this.respond({ ...answer, body }, metadata);
+      return;
+    }
     this.#commit(answer.headers);
     this.close();
     this.#send({ type: "response_body", body, endOfStream: true, metadata });
@@ -105,9 +108,9 @@ export class Outlet {
 
   #onSilence(comment: Buffer): void {
     if (this.finished) return;
-    if (this.#body === "begun") return this.write(comment);
-    if (this.#body === "awaited") this.#commit(SSE_HEADERS);
     this.#keepAlive?.refresh();
+    if (this.#body === "begun") this.write(comment);
+    else if (this.#body === "awaited") this.#commit(SSE_HEADERS);
   }
 
   #commit(headers: Readonly<Record<string, string>>): void {

@@ -18,8 +18,9 @@ export interface CallStart {
   readonly dialect: string;
   readonly modelRequested: string;
   readonly modelInvoked: string;
-  /** What stands behind the invoked id, where it is known. */
-  readonly foundationModel: string | undefined;
+  readonly region: string;
+  /** Set on a further attempt: the call that it belongs to. */
+  readonly callId?: string;
   readonly request: ConverseRequest;
   readonly stream: boolean;
   readonly startedAt: number;
@@ -49,19 +50,18 @@ export interface CallRecorder {
 
 export interface CallRecorderOptions {
   readonly ledger: Ledger;
-  readonly region: string;
   readonly now: () => number;
   /** One line for each call, when it has ended. */
   readonly log: (line: Record<string, unknown>) => void;
   readonly onFault: (error: unknown, requestId: string) => void;
 }
 
-export function createCallRecorder({ ledger, region, now, log, onFault }: CallRecorderOptions): CallRecorder {
+export function createCallRecorder({ ledger, now, log, onFault }: CallRecorderOptions): CallRecorder {
   return {
     async open(start) {
-      const { id, key, request, foundationModel, ...call } = start;
+      const { id, key, request: _, ...call } = start;
       try {
-        await ledger.open({ id, keyId: key.id, region, ...call });
+        await ledger.open({ id, keyId: key.id, ...call });
       } catch (cause) {
         throw new GatewayError("unavailable", "The gateway can't write its ledger and forwards nothing until it can.", {
           cause,
@@ -72,7 +72,7 @@ export function createCallRecorder({ ledger, region, now, log, onFault }: CallRe
   };
 }
 
-function callRecord(start: CallStart, options: Omit<CallRecorderOptions, "region">): CallRecord {
+function callRecord(start: CallStart, options: CallRecorderOptions): CallRecord {
   const { ledger, now, log, onFault } = options;
   const meter = createMeter(now);
   const inputTokens = estimateInputTokens(start.request);
@@ -148,7 +148,8 @@ function timings(start: CallStart, closing: CallClosing | undefined) {
 
 function logLine(start: CallStart, closing: CallClosing): Record<string, unknown> {
   return {
-    request_id: start.id,
+    request_id: start.callId ?? start.id,
+    ...(start.callId !== undefined && { attempt: start.id }),
     key_id: start.key.id,
     dialect: start.dialect,
     model: start.modelInvoked,

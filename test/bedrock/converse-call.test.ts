@@ -12,7 +12,12 @@ const REQUEST: ConverseRequest = { messages: [{ role: "user", content: [{ text: 
 
 describe("createConverseCalls", () => {
   it("prepares a Converse call that Bedrock's signature check accepts", async () => {
-    const call = await calls().prepare({ modelId: "amazon.nova-lite-v1:0", stream: false, request: REQUEST });
+    const call = await calls().prepare({
+      region: "us-east-1",
+      modelId: "amazon.nova-lite-v1:0",
+      stream: false,
+      request: REQUEST,
+    });
     assert.equal(call.path, "/model/amazon.nova-lite-v1%3A0/converse");
     assert.equal(call.authority, "bedrock-runtime.us-east-1.amazonaws.com");
     assert.equal(call.route, "tls");
@@ -23,7 +28,7 @@ describe("createConverseCalls", () => {
   });
 
   it("prepares a ConverseStream call", async () => {
-    const call = await calls().prepare({ modelId: "m", stream: true, request: REQUEST });
+    const call = await calls().prepare({ region: "us-east-1", modelId: "m", stream: true, request: REQUEST });
     assert.equal(call.path, "/model/m/converse-stream");
     assert.equal(call.headers.accept, "application/vnd.amazon.eventstream");
     assert.equal(verify(call), "us-east-1");
@@ -31,7 +36,12 @@ describe("createConverseCalls", () => {
 
   it("leaves the host to the authority, which has the endpoint's port", async () => {
     const endpoint = { authority: "127.0.0.1:9000", tls: false, basePath: "/proxy" };
-    const call = await calls({ endpoint }).prepare({ modelId: "m", stream: false, request: REQUEST });
+    const call = await calls({ endpointOf: () => endpoint }).prepare({
+      region: "us-east-1",
+      modelId: "m",
+      stream: false,
+      request: REQUEST,
+    });
     assert.equal("host" in call.headers, false);
     assert.equal(call.authority, "127.0.0.1:9000");
     assert.equal(call.route, "plaintext");
@@ -41,7 +51,7 @@ describe("createConverseCalls", () => {
 
   it("encodes an ARN once, its slash too", async () => {
     const modelId = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
-    const call = await calls().prepare({ modelId, stream: false, request: REQUEST });
+    const call = await calls().prepare({ region: "us-east-1", modelId, stream: false, request: REQUEST });
     assert.equal(call.path.split("/").length, 4);
     assert.equal(decodeURIComponent(call.path.split("/")[2] ?? ""), modelId);
     assert.equal(verify(call), "us-east-1");
@@ -54,15 +64,26 @@ describe("createConverseCalls", () => {
       messages: [{ role: "assistant", content: [{ toolUse: { toolUseId: "t", name: "n", input } }] }],
     };
     const [first, second] = await Promise.all(
-      [1, 2].map(() => calls().prepare({ modelId: "m", stream: false, request })),
+      [1, 2].map(() => calls().prepare({ region: "us-east-1", modelId: "m", stream: false, request })),
     );
     assert.match(first?.body.toString() ?? "", /9007199254740993/);
     assert.deepEqual(first, second);
   });
 
+  it("signs for the region that is called, at that region's endpoint", async () => {
+    const call = await calls().prepare({ region: "eu-west-1", modelId: "m", stream: false, request: REQUEST });
+    assert.equal(call.authority, "bedrock-runtime.eu-west-1.amazonaws.com");
+    assert.match(call.headers.authorization ?? "", /\/eu-west-1\/bedrock\/aws4_request/);
+  });
+
   it("sends a Bedrock API key instead of a signature", async () => {
     const credentials = { get: async () => ({ kind: "bearer", token: "ABSKx" }) as const };
-    const { headers } = await calls({ credentials }).prepare({ modelId: "m", stream: false, request: REQUEST });
+    const { headers } = await calls({ credentials }).prepare({
+      region: "us-east-1",
+      modelId: "m",
+      stream: false,
+      request: REQUEST,
+    });
     assert.deepEqual(headers, {
       "content-type": "application/json",
       accept: "application/json",
@@ -73,14 +94,16 @@ describe("createConverseCalls", () => {
   it("fails as the credentials fail", async () => {
     const failure = new GatewayError("upstream_auth_error", "none");
     const broken = calls({ credentials: { get: () => Promise.reject(failure) } });
-    await assert.rejects(broken.prepare({ modelId: "m", stream: false, request: REQUEST }), failure);
+    await assert.rejects(
+      broken.prepare({ region: "us-east-1", modelId: "m", stream: false, request: REQUEST }),
+      failure,
+    );
   });
 });
 
 function calls(options: Partial<ConverseCallsOptions> = {}) {
   return createConverseCalls({
-    region: "us-east-1",
-    endpoint: { authority: "bedrock-runtime.us-east-1.amazonaws.com", tls: true, basePath: "" },
+    endpointOf: (region) => ({ authority: `bedrock-runtime.${region}.amazonaws.com`, tls: true, basePath: "" }),
     credentials: { get: async () => CREDENTIALS },
     now: () => NOW,
     ...options,

@@ -235,7 +235,6 @@ describe("a whole answer", () => {
       assert.deepEqual(headers.setHeaders, {
         "x-ratelimit-limit-requests": "5",
         "content-type": "application/json",
-        "content-length": String(Buffer.byteLength(body)),
       });
       assert.deepEqual(headers.removeHeaders, ["set-cookie"]);
       const { choices, usage } = JSON.parse(body);

@@ -7,7 +7,10 @@ import { createExchange, type ExchangeServices } from "../../src/extproc/exchang
 import type { Exchange } from "../../src/extproc/server.ts";
 import type { EnvoyEvent, Reply } from "../../src/extproc/wire.ts";
 import type { JsonObject } from "../../src/json.ts";
+import { createPlanner } from "../../src/models/call-plan.ts";
 import type { Catalog } from "../../src/models/catalog.ts";
+import { createLessons } from "../../src/models/lessons.ts";
+import { createTargets } from "../../src/models/targets.ts";
 import { eventFrame } from "../../src/simulator/event-stream.ts";
 import type { CallClosing, Key } from "../../src/store/store.ts";
 import { createCallRecorder } from "../../src/usage/call-record.ts";
@@ -62,10 +65,14 @@ export function openExchange(services: Partial<ExchangeServices> = {}, ledger: P
         closed.push(closing);
       },
     },
-    region: "us-east-1",
     now: () => NOW,
     log: NOTHING,
     onFault,
+  });
+  const targets = createTargets(services.catalog ?? CATALOG, "us-east-1", {
+    aliases: new Map(),
+    fallbacks: new Map(),
+    automaticProfiles: "geo",
   });
   const exchange = createExchange(
     {
@@ -73,6 +80,10 @@ export function openExchange(services: Partial<ExchangeServices> = {}, ledger: P
       authenticator: { authenticate: async () => KEY },
       limiter: { take: async () => ({ headers: { "x-ratelimit-limit-requests": "5" } }) },
       catalog: CATALOG,
+      targets,
+      planner: createPlanner({ targets, lessons: createLessons(), overrides: [] }),
+      fetchImage: () => Promise.reject(new Error("no image is fetched here")),
+      egress: () => Promise.reject(new Error("no attempt of our own is made here")),
       calls: {
         prepare: async ({ modelId, stream, request }) => ({
           route: "tls",

@@ -24,7 +24,7 @@ const START: CallStart = {
   dialect: "openai-chat",
   modelRequested: "nova",
   modelInvoked: "us.amazon.nova-lite-v1:0",
-  foundationModel: "amazon.nova-lite-v1:0",
+  region: "us-east-1",
   request: { messages: [{ role: "user", content: [{ text: "x".repeat(40) }] }] },
   stream: true,
   startedAt: 1_000,
@@ -258,7 +258,6 @@ function setUp(broken: { open?: () => Promise<void>; close?: () => Promise<void>
         closed.push(closing);
       },
     },
-    region: "us-east-1",
     now: () => clock.now,
     log: (line) => lines.push(line),
     onFault: (...fault) => faults.push(fault),

@@ -1,0 +1,124 @@
+/**
+ * Which attempts a call may make, and in what order.
+ *
+ * The first one is the resolved target. When it fails before anything has gone to the client, the failure decides: a
+ * field that the model refuses is left out, a model that needs an inference profile gets it, and what may work elsewhere
+ * is tried at the next of the operator's fallbacks. Envoy's own retries have come before.
+ */
+import type { ConverseRequest } from "../bedrock/converse.ts";
+import { faultOf } from "../bedrock/errors.ts";
+import type { Intent } from "../bedrock/intent.ts";
+import type { ErrorCode, GatewayError } from "../errors.ts";
+import { type Adapted, adapt } from "./adapt.ts";
+import { type CapabilityOverride, capabilitiesOf } from "./capabilities.ts";
+import { applyLessons, type Lessons, lessonFrom, withoutParts } from "./lessons.ts";
+import type { Target, Targets } from "./targets.ts";
+
+export interface Attempt {
+  readonly target: Target;
+  readonly adapted: Adapted;
+}
+
+export interface CallPlan {
+  readonly first: Attempt;
+  /** Undefined when there is nothing left that could help. */
+  next(error: GatewayError): Promise<Attempt | undefined>;
+}
+
+export interface PlannedCall {
+  readonly targets: readonly Target[];
+  readonly request: ConverseRequest;
+  readonly intent: Intent;
+  readonly stream: boolean;
+}
+
+export interface PlannerOptions {
+  readonly targets: Targets;
+  readonly lessons: Lessons;
+  readonly overrides: readonly CapabilityOverride[];
+}
+
+export interface Planner {
+  /** Throws GatewayError when the first target can't do what was asked. */
+  plan(call: PlannedCall): CallPlan;
+}
+
+const MAX_ATTEMPTS = 4;
+
+/** Failures that say nothing about the request: another region or model may do better. */
+const WORTH_A_FALLBACK: ReadonlySet<ErrorCode> = new Set([
+  "rate_limit_exceeded",
+  "insufficient_quota",
+  "model_not_ready",
+  "model_timeout",
+  "model_not_found",
+  "model_not_supported",
+  "model_access_required",
+  "access_denied",
+  "inference_profile_required",
+  "upstream_unavailable",
+  "upstream_error",
+]);
+
+export function createPlanner({ targets, lessons, overrides }: PlannerOptions): Planner {
+  return {
+    plan(call) {
+      const [primary, ...fallbacks] = call.targets;
+      if (primary === undefined) throw new Error("a call without a target");
+      let current: Attempt = attemptAt(primary);
+      let attempts = 1;
+
+      function attemptAt(target: Target): Attempt {
+        const model = target.foundationModel ?? target.modelId;
+        const learned = lessons.of(model);
+        const capabilities = applyLessons(capabilitiesOf(model, overrides), learned);
+        const { intent, stream } = call;
+        return {
+          target,
+          adapted: adapt({ request: withoutParts(call.request, learned), intent, capabilities, stream, model }),
+        };
+      }
+
+      function afterLesson(error: GatewayError): Attempt | undefined {
+        const { target } = current;
+        const lesson = lessonFrom(faultOf(error)?.message ?? "");
+        if (lesson === undefined || !lessons.learn(target.foundationModel ?? target.modelId, lesson)) return undefined;
+        return attemptAt(target);
+      }
+
+      /** A fallback that can't do what was asked is passed over. */
+      function atFallback(): Attempt | undefined {
+        for (let target = fallbacks.shift(); target !== undefined; target = fallbacks.shift()) {
+          try {
+            return attemptAt(target);
+          } catch {
+            // The first failure is the one that the client hears of.
+          }
+        }
+        return undefined;
+      }
+
+      async function following(error: GatewayError): Promise<Attempt | undefined> {
+        const taught = afterLesson(error);
+        if (taught !== undefined) return taught;
+        if (error.code === "inference_profile_required") {
+          const profile = await targets.profileOf(current.target);
+          if (profile !== undefined) return attemptAt(profile);
+        }
+        return WORTH_A_FALLBACK.has(error.code) ? atFallback() : undefined;
+      }
+
+      return {
+        first: current,
+        async next(error) {
+          if (attempts >= MAX_ATTEMPTS) return undefined;
+          const attempt = await following(error).catch(() => undefined);
+          if (attempt === undefined) return undefined;
+          attempts += 1;
+          current = attempt;
+          return attempt;
+        },
+      };
+    },
+  };
+}
