@@ -5,16 +5,18 @@ import { openaiChat } from "../../../src/dialects/openai-chat/index.ts";
 import { parseJson, stringifyJson } from "../../../src/json.ts";
 import { judgeConverse } from "../../aws-model/judge.ts";
 import { brokenRules } from "../../aws-model/rules.ts";
-import { type ChatBody, randomChat } from "./random-chat.ts";
+import { type ChatBody, randomChat, randomInput } from "./random-chat.ts";
 
 const CONVERSATIONS = 3000;
+const META = { id: "1", created: 1 };
 
 describe(`${CONVERSATIONS} random conversations`, () => {
   it("become requests that AWS's model and Bedrock's rules accept", () => {
-    forEach((body) => {
-      const request = decode(body);
-      assert.deepEqual([...judgeConverse(request), ...brokenRules(request)], []);
-    });
+    forEach(assertSound);
+  });
+
+  it("do so when they are spelt as input items", () => {
+    for (let seed = 1; seed <= CONVERSATIONS; seed += 1) assertSound(randomInput(seed));
   });
 
   it("give the same bytes each time they are sent", () => {
@@ -52,8 +54,14 @@ function forEach(check: (body: ChatBody) => void): void {
   }
 }
 
+function assertSound(body: unknown): void {
+  const { request, stream, remoteImages } = openaiChat.decode(body, META);
+  for (const { place } of remoteImages) place({ format: "png", source: { bytes: "AAAA" } });
+  assert.deepEqual([...judgeConverse(request, stream), ...brokenRules(request)], []);
+}
+
 function decode(body: unknown): ConverseRequest {
-  return openaiChat.decode(body, { id: "1", created: 1 }).request;
+  return openaiChat.decode(body, META).request;
 }
 
 function isSystem(role: unknown): boolean {

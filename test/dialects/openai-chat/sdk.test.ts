@@ -56,7 +56,8 @@ function checkAnswer({ choices: [choice], usage }: OpenAI.ChatCompletion, frames
   assert.equal(choice.message.content ?? "", deltas.map(({ delta }) => delta.text ?? "").join(""));
   if (choice.message.function_call) {
     assert.equal(choice.finish_reason, "function_call");
-    return assert.equal(choice.message.function_call.arguments, inputs[0] || "{}");
+    assert.equal(choice.message.function_call.arguments, inputs[0] || "{}");
+    return;
   }
   assert.deepEqual(
     (choice.message.tool_calls ?? []).map((call) => [call.id, call.type === "function" && call.function.arguments]),
