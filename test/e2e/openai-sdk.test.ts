@@ -122,9 +122,9 @@ describe("the OpenAI SDK", { concurrency: true }, () => {
   });
 
   it("throws BadRequestError that names the parameter", async () => {
-    const create = openai.chat.completions.create({ model: uniqueModel(), messages: [QUESTION], n: 2 });
+    const create = openai.chat.completions.create({ model: uniqueModel(), messages: [QUESTION], logprobs: true });
     const error = await failure(BadRequestError, create);
-    assert.deepEqual([error.status, error.param, error.type], [400, "n", "invalid_request_error"]);
+    assert.deepEqual([error.status, error.param, error.type], [400, "logprobs", "invalid_request_error"]);
   });
 
   it("throws PermissionDeniedError for a model outside the key's list", async () => {
