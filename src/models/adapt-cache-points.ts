@@ -25,7 +25,7 @@ export function adaptCachePoints(
     for (const block of blocks) {
       if (!isMarked(block)) kept.push(block);
       else if (!cacheSections.includes(name)) removed += 1;
-      else if (hasContent(kept)) kept.push({ ...block, cachePoint: fit(block.cachePoint) });
+      else kept.push({ ...block, cachePoint: fit(block.cachePoint) });
     }
     return kept;
   };
@@ -45,12 +45,6 @@ export function adaptCachePoints(
 
 function isMarked<B extends object>(block: B): block is B & { cachePoint: CachePoint } {
   return "cachePoint" in block;
-}
-
-/** A cache point needs something new before it, and reasoning is not enough. */
-function hasContent(before: readonly object[]): boolean {
-  const last = before.at(-1);
-  return last !== undefined && !isMarked(last) && before.some((block) => !("reasoningContent" in block));
 }
 
 function keepLast(request: ConverseRequest, limit: number): ConverseRequest {

@@ -50,17 +50,13 @@ function fitTokens(
   { minTokens, defaultTokens, maxTokens: limit = Number.MAX_SAFE_INTEGER }: Capabilities,
   warn: (warning: string) => void,
 ): { maxTokens: number; budget?: number } {
-  const allowed = asked === undefined ? undefined : Math.min(Math.max(asked, minTokens), limit);
-  if (asked !== allowed) warn(`max_tokens was set to ${allowed}, the nearest that this model takes`);
+  const limited = asked === undefined ? undefined : Math.min(Math.max(asked, minTokens), limit);
+  if (asked !== limited) warn(`max_tokens was set to ${limited}, the nearest that this model takes`);
   if (budget === undefined) {
-    return { maxTokens: allowed ?? Math.min(on ? 2 * defaultTokens : defaultTokens, limit) };
+    return { maxTokens: limited ?? Math.min(on ? 2 * defaultTokens : defaultTokens, limit) };
   }
   const { wanted, min, exact } = budget;
-  if (allowed === undefined) {
-    const total = Math.min(wanted + defaultTokens, limit);
-    const forAnswer = Math.min(defaultTokens, Math.floor(total / 2));
-    return { maxTokens: total, budget: Math.max(min, Math.min(wanted, total - forAnswer)) };
-  }
+  const allowed = limited ?? Math.min(wanted + Math.max(wanted, defaultTokens), limit);
   const half = Math.floor(allowed / 2);
   if (wanted <= half || (exact && wanted < allowed)) return { maxTokens: allowed, budget: wanted };
   if (half >= min) {

@@ -90,7 +90,6 @@ function isRecursive(root: JsonObject): boolean {
       if (target === undefined) return true;
       open.add($ref);
       if (visit(target)) return true;
-      open.delete($ref);
       done.add($ref);
     }
     return Object.entries(value).some(([key, inner]) => key !== "enum" && key !== "const" && visit(inner));

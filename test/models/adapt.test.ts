@@ -272,6 +272,15 @@ describe("the beginning of an answer", () => {
   }
 });
 
+describe("an answer that ends the conversation with nothing but dropped reasoning", () => {
+  it("is no beginning to go on with", () => {
+    const unsigned: ContentBlock = { reasoningContent: { reasoningText: { text: "hm" } } };
+    const messages: Message[] = [QUESTION, { role: "assistant", content: [unsigned] }];
+    const { request } = adaptTo(CLAUDE_4_5, { request: { messages } });
+    assert.deepEqual(request.messages.at(-1), { role: "user", content: [{ text: "Continue." }] });
+  });
+});
+
 describe("reasoning of earlier turns", () => {
   const signed: ContentBlock = { reasoningContent: { reasoningText: { text: "hm", signature: "c2ln" } } };
   const unsigned: ContentBlock = { reasoningContent: { reasoningText: { text: "hm" } } };

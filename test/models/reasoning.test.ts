@@ -107,6 +107,8 @@ describe("reasoning_effort", () => {
 describe("a thinking budget", () => {
   it("comes on top of the default limit, and shrinks where the model's longest answer is short", () => {
     assert.deepEqual(budget(CLAUDE_4_5, { effort: "high" }), { budget: 16_384, max: 32_768 });
+    assert.deepEqual(budget(CLAUDE_4_5, { effort: "low" }), { budget: 2_048, max: 18_432 });
+    assert.deepEqual(budget(CLAUDE_4_5, { effort: "max" }), { budget: 32_000, max: 64_000 });
     assert.deepEqual(budget(CLAUDE_3_7, { effort: "high" }), { budget: 4_096, max: 8_192 });
   });
 
@@ -127,6 +129,18 @@ describe("a thinking budget", () => {
     assert.deepEqual(budget(CLAUDE_4_5, enabled(10_000), 10_000), { budget: 5_000, max: 10_000 });
     assert.deepEqual(budget(CLAUDE_4_5, enabled(10), 10_000), { budget: 1_024, max: 10_000 });
     assert.deepEqual(budget(CLAUDE_4_5, enabled(10_000)), { budget: 10_000, max: 26_384 });
+  });
+
+  it("is given up where the longest answer is shorter than the smallest", () => {
+    for (const inferenceConfig of [{}, { maxTokens: 500 }]) {
+      const { request, warnings } = adaptTo(CLAUDE_4_5, {
+        intent: { effort: "low" },
+        request: { inferenceConfig },
+        overrides: { maxTokens: 1_000, defaultTokens: 1_000 },
+      });
+      assert.equal(request.additionalModelRequestFields, undefined);
+      assert.match(warnings.join(), /too short to think/);
+    }
   });
 
   it("stays one where Claude takes budgets and adaptive thinking, and becomes an effort where only that", () => {

@@ -66,6 +66,15 @@ describe("a schema in the supported subset", () => {
   });
 });
 
+describe("definitions that use one another", () => {
+  it("are followed once each, not once for each way that leads there", () => {
+    const twice = (name: string) => ({ ...CLOSED, properties: { a: { $ref: name }, b: { $ref: name } } });
+    const levels = Array.from({ length: 60 }, (_, level) => [`d${level}`, twice(`#/$defs/d${level + 1}`)] as const);
+    const $defs = { ...Object.fromEntries(levels), d60: { type: "string" } };
+    assert.ok(supportedSchema({ ...twice("#/$defs/d0"), $defs }));
+  });
+});
+
 describe("a schema that the subset can't say", () => {
   const inside = (schema: JsonObject): JsonObject => ({ ...CLOSED, properties: { a: schema } });
   for (const [what, schema] of [
