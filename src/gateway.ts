@@ -74,7 +74,12 @@ export async function startGateway({
     limiter: createRequestLimiter(),
     catalog,
     targets,
-    planner: createPlanner({ targets, lessons: createLessons(), overrides: operator.models.capabilities }),
+    planner: createPlanner({
+      targets,
+      lessons: createLessons(),
+      overrides: operator.models.capabilities,
+      autoCache: operator.caching.auto,
+    }),
     calls: createConverseCalls({ endpointOf: runtimeOf(aws), credentials, now }),
     fetchImage: createImageFetcher(operator.images.fetch),
     egress: (signed: SignedCall, signal: AbortSignal) => sendSigned(egress, signed, signal),

@@ -10,6 +10,7 @@ import { faultOf } from "../bedrock/errors.ts";
 import type { Intent } from "../bedrock/intent.ts";
 import type { ErrorCode, GatewayError } from "../errors.ts";
 import { type Adapted, adapt } from "./adapt.ts";
+import { type AutoCache, withAutoCache } from "./auto-cache.ts";
 import { type CapabilityOverride, capabilitiesOf } from "./capabilities.ts";
 import { applyLessons, type Lessons, lessonFrom, withoutParts } from "./lessons.ts";
 import type { Target, Targets } from "./targets.ts";
@@ -36,6 +37,7 @@ export interface PlannerOptions {
   readonly targets: Targets;
   readonly lessons: Lessons;
   readonly overrides: readonly CapabilityOverride[];
+  readonly autoCache: AutoCache | undefined;
 }
 
 export interface Planner {
@@ -60,7 +62,7 @@ const WORTH_A_FALLBACK: ReadonlySet<ErrorCode> = new Set([
   "upstream_error",
 ]);
 
-export function createPlanner({ targets, lessons, overrides }: PlannerOptions): Planner {
+export function createPlanner({ targets, lessons, overrides, autoCache }: PlannerOptions): Planner {
   return {
     plan(call) {
       const [primary, ...fallbacks] = call.targets;
@@ -73,9 +75,10 @@ export function createPlanner({ targets, lessons, overrides }: PlannerOptions): 
         const learned = lessons.of(model);
         const capabilities = applyLessons(capabilitiesOf(model, overrides), learned);
         const { intent, stream } = call;
+        const wanted = withAutoCache(call.request, capabilities.cacheSections.length > 0 ? autoCache : undefined);
         return {
           target,
-          adapted: adapt({ request: withoutParts(call.request, learned), intent, capabilities, stream, model }),
+          adapted: adapt({ request: withoutParts(wanted, learned), intent, capabilities, stream, model }),
         };
       }
 

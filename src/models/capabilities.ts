@@ -98,9 +98,9 @@ export interface CapabilityRow {
 }
 
 /** An operator's correction. `match`: a foundation model id in which `*` stands for any characters. */
-export interface CapabilityOverride extends Partial<Capabilities> {
-  readonly match: string;
-}
+export type CapabilityOverride = { readonly match: string } & {
+  readonly [Column in keyof Capabilities]?: Capabilities[Column] | undefined;
+};
 
 /** Later overrides win over earlier ones, and all over the table. */
 export function capabilitiesOf(foundationModelId: string, overrides: readonly CapabilityOverride[] = []): Capabilities {

@@ -81,7 +81,7 @@ export function openExchange(services: Partial<ExchangeServices> = {}, ledger: P
       limiter: { take: async () => ({ headers: { "x-ratelimit-limit-requests": "5" } }) },
       catalog: CATALOG,
       targets,
-      planner: createPlanner({ targets, lessons: createLessons(), overrides: [] }),
+      planner: createPlanner({ targets, lessons: createLessons(), overrides: [], autoCache: undefined }),
       fetchImage: () => Promise.reject(new Error("no image is fetched here")),
       egress: () => Promise.reject(new Error("no attempt of our own is made here")),
       calls: {
