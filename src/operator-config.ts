@@ -9,7 +9,7 @@ import { readFile } from "node:fs/promises";
 import { closestMatch } from "leven";
 import * as v from "valibot";
 import { ConfigError, deepFreeze } from "./config.ts";
-import type { JsonValue } from "./json.ts";
+import type { CapabilityOverride } from "./models/capabilities.ts";
 import {
   aliasMap,
   type FileContent,
@@ -55,12 +55,6 @@ export interface FallbackTarget {
   readonly model?: string;
   /** Undefined for the gateway's own. */
   readonly region?: string;
-}
-
-export interface CapabilityOverride {
-  /** A model id in which `*` stands for any characters. */
-  readonly match: string;
-  readonly columns: Readonly<Record<string, JsonValue>>;
 }
 
 export interface ImageFetching {

@@ -52,7 +52,7 @@ function fileRows({ models, regions, images, caching, profiles }: OperatorConfig
   return [
     ...[...models.aliases].map(([name, to]) => ["alias", `${name} = ${targetText(to)}`]),
     ...[...models.fallbacks].map(([name, list]) => ["fallbacks", `${name}: ${list.map(targetText).join(", then ")}`]),
-    ...models.capabilities.map(({ match, columns }) => ["capabilities", `${match}: ${JSON.stringify(columns)}`]),
+    ...models.capabilities.map(({ match, ...columns }) => ["capabilities", `${match}: ${JSON.stringify(columns)}`]),
     ["regions", regions.allowed.join(", ")],
     [
       "image fetching",

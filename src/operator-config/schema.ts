@@ -6,9 +6,9 @@
  */
 import * as v from "valibot";
 import { REGION } from "../bedrock/endpoints.ts";
-import { isJsonObject, type JsonValue } from "../json.ts";
 import { parseHostRule } from "../media/host-rules.ts";
 import { assertModelId } from "../models/model-id.ts";
+import { CAPABILITY_COLUMNS } from "./capability-columns.ts";
 
 type Schema<T> = v.GenericSchema<unknown, T>;
 
@@ -84,16 +84,9 @@ export const fallbackMap = mapOf(
   ),
 );
 
-const capability = leaf((value) => {
-  if (value !== null && isJsonValue(value)) return value;
-  throw mustBe("true, false, a number, a text, a list or a mapping", value);
-});
-
-/** Open: the table of capabilities knows its columns, this file does not. */
 const capabilityOverride = v.pipe(
-  v.objectWithRest({ match: modelPattern }, capability, notASection("a mapping with match and capabilities")),
-  v.transform(({ match, ...columns }) => ({ match, columns })),
-  v.check(({ columns }) => Object.keys(columns).length > 0, "must set at least one capability beside match"),
+  section({ match: modelPattern, ...CAPABILITY_COLUMNS.entries }, "a mapping with match and capabilities"),
+  v.check((override) => Object.keys(override).length > 1, "must set at least one capability beside match"),
 );
 
 export const fileSchema = section({
@@ -147,10 +140,11 @@ export const UNKNOWN_KEY = "never";
 
 /** A mapping with these keys and no others. */
 function section<const E extends v.ObjectEntries>(entries: E, expected = "a mapping") {
-  const strict: Schema<v.InferOutput<v.ObjectSchema<E, undefined>>> = v.objectWithRest(
-    entries,
-    v.never(Object.keys(entries).join(" ")),
-    notASection(expected),
+  const strict: Schema<v.InferOutput<v.ObjectSchema<E, undefined>>> = v.pipe(
+    v.unknown(),
+    // To valibot a list is an object too.
+    v.check((value) => !Array.isArray(value), notASection(expected)),
+    v.objectWithRest(entries, v.never(Object.keys(entries).join(" ")), notASection(expected)),
   );
   return strict;
 }
@@ -212,13 +206,6 @@ function leaf<T>(read: (value: unknown) => T): Schema<T> {
       }
     }),
   );
-}
-
-function isJsonValue(value: unknown): value is JsonValue {
-  if (typeof value === "number") return Number.isFinite(value);
-  if (Array.isArray(value)) return value.every(isJsonValue);
-  if (isJsonObject(value)) return Object.values(value).every(isJsonValue);
-  return value === null || typeof value === "boolean" || typeof value === "string";
 }
 
 function mustBe(expected: string, value: unknown): Error {
