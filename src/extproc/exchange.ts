@@ -78,6 +78,12 @@ export const PHASES: Readonly<Record<Phase, readonly EventType[]>> = {
   ],
 };
 
+/** As many images as Converse takes. */
+const MAX_REMOTE_IMAGES = 20;
+
+/** Above the longest time that an operator can give to a fetch, below Envoy's max_message_timeout. */
+const FETCH_SECONDS = 90;
+
 const LARGE_BODY_BYTES = 1024 * 1024;
 
 /** Envoy's response flags for a connection that ended, was reset or timed out after the request had been sent on it. */
@@ -244,6 +250,13 @@ class HttpExchange implements Exchange {
   }
 
   async #fetchImages({ remoteImages }: Conversation): Promise<void> {
+    if (remoteImages.length === 0) return;
+    if (remoteImages.length > MAX_REMOTE_IMAGES) {
+      throw new GatewayError("invalid_request", `At most ${MAX_REMOTE_IMAGES} images can be given as links.`, {
+        param: "messages",
+      });
+    }
+    this.#send({ type: "wait", seconds: FETCH_SECONDS });
     await Promise.all(
       remoteImages.map(async ({ url, param, place }) => {
         const { format, bytes } = await this.#services.fetchImage(url, param);

@@ -29,6 +29,8 @@ export type EnvoyEvent =
 export type Metadata = Readonly<Record<string, string | number | boolean | undefined>>;
 
 export type Reply =
+  /** Not an answer yet: the event in hand takes longer than Envoy's message timeout. Once for each event. */
+  | { readonly type: "wait"; readonly seconds: number }
   | { readonly type: "pass"; readonly event: EnvoyEvent["type"]; readonly removeHeaders?: readonly string[] }
   | {
       /** The request as Bedrock gets it; the route is chosen again, by the metadata. */
@@ -112,6 +114,8 @@ export function toEvent(message: ProcessingRequest__Output): EnvoyEvent | undefi
 
 export function toMessage(reply: Reply): ProcessingResponse {
   switch (reply.type) {
+    case "wait":
+      return { override_message_timeout: { seconds: reply.seconds } };
     case "pass":
       return passMessage(reply.event, reply.removeHeaders);
     case "forward":
