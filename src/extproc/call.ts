@@ -14,6 +14,7 @@ import type { Conversation, Dialect } from "../dialects/dialect.ts";
 import { encodeEvent, KEEP_ALIVE, sse } from "../dialects/sse.ts";
 import { GatewayError, toGatewayError } from "../errors.ts";
 import type { Attempt, CallPlan, Planner } from "../models/call-plan.ts";
+import { withoutParts } from "../models/lessons.ts";
 import type { Target } from "../models/targets.ts";
 import type { Key } from "../store/store.ts";
 import { chain } from "../transform.ts";
@@ -128,16 +129,14 @@ export class Call {
     return undefined;
   }
 
-  #sign({ attempt: { target, adapted } }: Choice): Promise<SignedCall> {
+  #sign({ attempt: { target, adapted, lessons } }: Choice): Promise<SignedCall> {
+    // Shows up in AWS's own invocation log, beside the tokens that AWS bills.
+    const requestMetadata = { ...adapted.request.requestMetadata, gateway_key_id: this.#request.key.id };
     return this.#services.calls.prepare({
       region: target.region,
       modelId: target.modelId,
       stream: adapted.stream,
-      // Shows up in AWS's own invocation log, beside the tokens that AWS bills.
-      request: {
-        ...adapted.request,
-        requestMetadata: { ...adapted.request.requestMetadata, gateway_key_id: this.#request.key.id },
-      },
+      request: withoutParts({ ...adapted.request, requestMetadata }, lessons),
     });
   }
 

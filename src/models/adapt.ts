@@ -42,6 +42,9 @@ export interface Adapted {
 /** What a model is told when it can't go on with an answer that the client began. */
 export const CONTINUE_TEXT = "Continue.";
 
+/** Bedrock ignores a path that an answer does not have. */
+const THINKING_TOKENS = "/usage/output_tokens_details";
+
 /** Throws GatewayError `invalid_request` for what the model can't do. */
 export function adapt({ request, intent, capabilities, stream, model }: Adaptation): Adapted {
   const warnings = new Set<string>();
@@ -87,6 +90,7 @@ export function adapt({ request, intent, capabilities, stream, model }: Adaptati
     ...(Object.keys(fields).length > 0 && { additionalModelRequestFields: fields }),
     ...(Object.keys(outputConfig).length > 0 && { outputConfig }),
     ...others,
+    ...(thinking.on && countsThinking(capabilities) && { additionalModelResponseFieldPaths: [THINKING_TOKENS] }),
   };
   const { source } = format;
   return {
@@ -96,6 +100,11 @@ export function adapt({ request, intent, capabilities, stream, model }: Adaptati
     answer: (response) => (source === undefined ? response : jsonAnswer(response, source)),
     events: () => (source === undefined ? unchanged() : jsonEvents(source)),
   };
+}
+
+/** Claude alone counts them apart; Bedrock's own usage holds them within the output tokens. */
+function countsThinking({ reasoning }: Capabilities): boolean {
+  return reasoning.style === "budget" || reasoning.style === "adaptive";
 }
 
 function canStream({ streaming }: Capabilities, hasTools: boolean): boolean {

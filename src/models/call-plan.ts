@@ -12,12 +12,14 @@ import type { ErrorCode, GatewayError } from "../errors.ts";
 import { type Adapted, adapt } from "./adapt.ts";
 import { type AutoCache, withAutoCache } from "./auto-cache.ts";
 import { type CapabilityOverride, capabilitiesOf } from "./capabilities.ts";
-import { applyLessons, type Lessons, lessonFrom, withoutParts } from "./lessons.ts";
+import { applyLessons, type Lesson, type Lessons, lessonFrom } from "./lessons.ts";
 import type { Target, Targets } from "./targets.ts";
 
 export interface Attempt {
   readonly target: Target;
   readonly adapted: Adapted;
+  /** What the model has refused before, for what is added to the request later. */
+  readonly lessons: readonly Lesson[];
 }
 
 export interface CallPlan {
@@ -76,10 +78,7 @@ export function createPlanner({ targets, lessons, overrides, autoCache }: Planne
         const capabilities = applyLessons(capabilitiesOf(model, overrides), learned);
         const { intent, stream } = call;
         const wanted = withAutoCache(call.request, capabilities.cacheSections.length > 0 ? autoCache : undefined);
-        return {
-          target,
-          adapted: adapt({ request: withoutParts(wanted, learned), intent, capabilities, stream, model }),
-        };
+        return { target, adapted: adapt({ request: wanted, intent, capabilities, stream, model }), lessons: learned };
       }
 
       function afterLesson(error: GatewayError): Attempt | undefined {

@@ -38,6 +38,16 @@ describe("a request that a model takes as it is", () => {
     assert.deepEqual([adapted.warnings, adapted.stream], [[], true]);
   });
 
+  it("asks Claude for the count of its thinking while it thinks, and nobody else", () => {
+    const paths = (model: string, effort: "high" | "none") =>
+      adaptTo(model, { request: { messages: [QUESTION] }, intent: { effort } }).request
+        .additionalModelResponseFieldPaths;
+    assert.deepEqual(paths(CLAUDE_4_5, "high"), ["/usage/output_tokens_details"]);
+    assert.deepEqual(paths(OPUS_5, "high"), ["/usage/output_tokens_details"]);
+    assert.equal(paths(CLAUDE_4_5, "none"), undefined);
+    assert.equal(paths(GPT_OSS, "high"), undefined);
+  });
+
   it("keeps the fields that no model decides about", () => {
     const others = { requestMetadata: { a: "b" }, serviceTier: { type: "flex" } };
     const { request } = adaptTo(CLAUDE_4, { request: others });
