@@ -15,7 +15,13 @@ const LONG_NUMBER = /\d{16}/;
 
 /** Parses `text`; throws SyntaxError as JSON.parse does. Long numbers come back as raw JSON values, see above. */
 export function parseJson(text: string): unknown {
-  return LONG_NUMBER.test(text) ? JSON.parse(text, keepLongNumbers) : JSON.parse(text);
+  try {
+    return LONG_NUMBER.test(text) ? JSON.parse(text, keepLongNumbers) : JSON.parse(text);
+  } catch (cause) {
+    // The reviver recurses, and its stack is finite.
+    if (cause instanceof RangeError) throw new SyntaxError("it is nested too deep.", { cause });
+    throw cause;
+  }
 }
 
 /** Serialises what `parseJson` gave, raw numbers included. */

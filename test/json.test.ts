@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { isJsonObject, parseJson, stringifyJson } from "../src/json.ts";
+import { isJsonObject, isTooDeep, parseJson, stringifyJson } from "../src/json.ts";
 
 describe("parseJson and stringifyJson", () => {
   for (const text of [
@@ -46,6 +46,21 @@ describe("parseJson and stringifyJson", () => {
     for (const text of ["", "{", "{'a':1}", "[1,]", '{"a":12345678901234567890', "01", "NaN"]) {
       assert.throws(() => parseJson(text), SyntaxError, text);
     }
+  });
+});
+
+describe("deep JSON", () => {
+  const deep = (depth: number, inside: string): string =>
+    `${'{"a":['.repeat(depth / 2)}${inside}${"]}".repeat(depth / 2)}`;
+  it("is a SyntaxError where the parser's stack does not suffice, not a RangeError", () => {
+    assert.throws(() => parseJson(deep(200_000, "1234567890123456789")), SyntaxError);
+  });
+  it("is told by its depth", () => {
+    assert.equal(isTooDeep(parseJson(deep(100, "1"))), false);
+    assert.equal(isTooDeep(parseJson(deep(102, "1"))), true);
+    assert.equal(isTooDeep(parseJson(deep(100_000, "1"))), true);
+    assert.equal(isTooDeep({ a: [1] }, 1), true);
+    assert.equal(isTooDeep("text"), false);
   });
 });
 

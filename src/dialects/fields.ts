@@ -91,8 +91,12 @@ export class Field {
 
   /** The error for a keyword that is not one of those known; shows it. */
   mustBeOneOf(keywords: readonly string[]): GatewayError {
-    const got = typeof this.value === "string" ? quote(this.value) : kindOf(this.value);
-    return this.error(`must be ${alternatives(keywords)}, got ${got}`);
+    return this.error(`must be ${alternatives(keywords)}, got ${this.keyword}`);
+  }
+
+  /** For messages: the keyword that this should be, or what it is instead. */
+  get keyword(): string {
+    return typeof this.value === "string" ? quote(this.value) : kindOf(this.value);
   }
 
   /** The error `<path> <problem>.` with this field as its `param`. */

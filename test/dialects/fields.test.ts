@@ -28,6 +28,12 @@ describe("a field", () => {
     const secret = Field.root({ text: "my secret" }).at("text");
     assert.throws(() => secret.items(), /^GatewayError: text must be an array, got a string\.$/);
   });
+  it("shows a keyword, or says what stands in its place, whatever that is", () => {
+    const odd = Field.root(parseJson('{"a":"x","b":12345678901234567890,"c":{"toString":1}}'));
+    assert.deepEqual([odd.at("a").keyword, odd.at("b").keyword, odd.at("c").keyword], ['"x"', "a number", "an object"]);
+    assert.throws(() => odd.at("b").oneOf(["x", "y"]), /b must be "x" or "y", got a number\./);
+    assert.equal(odd.at("a").oneOf(["x", "y"]), "x");
+  });
   it("has limits for numbers", () => {
     const numbers = Field.root({ half: 0.5, long: 2 ** 53, text: "1" });
     assert.equal(numbers.at("half").number(0, 1), 0.5);

@@ -7,7 +7,7 @@
  */
 import type { ContentBlock, Message } from "../../bedrock/converse.ts";
 import { cachePointOf } from "../cache-control.ts";
-import { type Field, quote } from "../fields.ts";
+import type { Field } from "../fields.ts";
 import { type Reading, readToolResult, toolUse } from "./content.ts";
 import { customCall, type History, type LegacyCalls, readHistory, readTurn } from "./messages.ts";
 
@@ -40,7 +40,7 @@ function readItem(item: Field, reading: Reading, calls: LegacyCalls): Message {
     case "reasoning":
       return { role: "assistant", content: [] };
     default:
-      reading.warnings.add(`input item ${quote(String(type.value))} is not supported, left out`);
+      reading.warnings.add(`input item ${type.keyword} is not supported, left out`);
       return { role: "assistant", content: [] };
   }
 }

@@ -36,8 +36,7 @@ export function readTools(body: Field, names: ToolNames, warnings: Set<string>):
     ...functions.map((tool) => ({ tool, spec: readSpec(tool, names) })),
   ];
   for (const { tool, spec } of read) {
-    if (spec === undefined)
-      warnings.add(`tool type ${quote(String(tool.at("type").value))} is not supported, left out`);
+    if (spec === undefined) warnings.add(`tool type ${tool.at("type").keyword} is not supported, left out`);
     else if (specs.has(spec.name))
       warnings.add(`tool ${quote(names.decode(spec.name))} came twice, the first was kept`);
     else
