@@ -35,7 +35,6 @@ const KEPT_IN: readonly (readonly [what: RegExp, where: RegExp])[] = [
   [/^@grpc\//, /^extproc\//],
   [/^node:sqlite$/, /^store\//],
   [/^(@aws-sdk\/signature-v4|@smithy\/signature-v4|@aws-crypto\/)/, /^bedrock\/sign\.ts$/],
-  [/^@smithy\/eventstream-codec$/, /^bedrock\/event-stream\.ts$/],
   [/^@aws-sdk\/credential-providers$/, /^bedrock\/credentials\.ts$/],
   [/^(hono|@hono\/)/, /^admin\//],
   [/^pino$/, /^log\.ts$/],

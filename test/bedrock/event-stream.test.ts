@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { crc32 } from "node:zlib";
-import { EventStreamCodec } from "@smithy/eventstream-codec";
+import { EventStreamCodec, Int64 } from "@smithy/eventstream-codec";
 import { converseEvents } from "../../src/bedrock/converse-events.ts";
 import { type Frame, frames } from "../../src/bedrock/event-stream.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
@@ -39,6 +39,40 @@ describe("frames", () => {
     assert.deepEqual(texts(run(frames(), [bytes])), [
       [{ ":message-type": "event", ":event-type": "messageStop" }, '{"stopReason":"end_turn"}'],
     ]);
+  });
+
+  it("passes over headers that are no text, whatever AWS's codec can write", () => {
+    const bytes = codec.encode({
+      headers: {
+        yes: { type: "boolean", value: true },
+        no: { type: "boolean", value: false },
+        byte: { type: "byte", value: -1 },
+        short: { type: "short", value: 300 },
+        integer: { type: "integer", value: 70_000 },
+        long: { type: "long", value: Int64.fromNumber(5_000_000_000) },
+        binary: { type: "binary", value: new Uint8Array([1, 2, 3]) },
+        none: { type: "binary", value: new Uint8Array() },
+        timestamp: { type: "timestamp", value: new Date(0) },
+        uuid: { type: "uuid", value: "8d34ab50-64d0-4d5e-9a3e-0f3b8a2b1c11" },
+        ":event-type": { type: "string", value: "naïve" },
+        empty: { type: "string", value: "" },
+      },
+      body: new Uint8Array(),
+    });
+    assert.deepEqual(texts(run(frames(), [bytes])), [[{ ":event-type": "naïve", empty: "" }, ""]]);
+  });
+
+  it("refuses headers that end too early, wherever that is", () => {
+    const headers = codec.formatHeaders({
+      ":event-type": { type: "string", value: "messageStop" },
+      number: { type: "integer", value: 7 },
+    });
+    const whole = [0, 26, headers.length];
+    for (let size = 0; size <= headers.length; size++) {
+      const read = () => run(frames(), [frameOf(headers.subarray(0, size))]);
+      if (whole.includes(size)) read();
+      else assert.throws(read, corrupt(/decoded/), `${size} bytes`);
+    }
   });
 
   it("reads frames without payload, and errors and exceptions", () => {
@@ -126,11 +160,8 @@ describe("frames", () => {
   });
 
   it("refuses a frame whose headers can't be decoded though its checksums are right", () => {
-    const body = Buffer.concat([prelude(12 + 4 + 4, 4), Buffer.from([200, 1, 2, 3])]);
-    const bytes = Buffer.alloc(body.length + 4);
-    body.copy(bytes);
-    bytes.writeUInt32BE(crc32(body), body.length);
-    assert.throws(() => run(frames(), [bytes]), corrupt(/decoded/));
+    assert.throws(() => run(frames(), [frameOf(Buffer.from([200, 1, 2, 3]))]), corrupt(/decoded/));
+    assert.throws(() => run(frames(), [frameOf(Buffer.from([1, 97, 10, 0]))]), corrupt(/decoded/));
   });
 
   it("throws at an end inside a frame, wherever it is", () => {
@@ -191,6 +222,15 @@ function* splits(bytes: Buffer): Iterable<Buffer[]> {
 
 function texts(read: Frame[]): [Frame["headers"], string][] {
   return read.map(({ headers, payload }) => [headers, Buffer.from(payload).toString("utf8")]);
+}
+
+/** A frame of these headers' bytes, with right checksums and no payload. */
+function frameOf(headers: Uint8Array): Buffer {
+  const body = Buffer.concat([prelude(12 + headers.length + 4, headers.length), headers]);
+  const bytes = Buffer.alloc(body.length + 4);
+  body.copy(bytes);
+  bytes.writeUInt32BE(crc32(body), body.length);
+  return bytes;
 }
 
 function prelude(total: number, headers: number): Buffer {
