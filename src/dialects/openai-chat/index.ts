@@ -5,7 +5,7 @@
  */
 import type { CallMeta, Conversation, Dialect } from "../dialect.ts";
 import { openAiErrorBody, openAiErrorEvents } from "../openai-errors.ts";
-import { chatCompletion, envelope } from "./reply.ts";
+import { chatCompletion, envelope, type Rendering } from "./reply.ts";
 import { readRequest } from "./request.ts";
 import { ChatStream, closingEvents } from "./stream.ts";
 import { UsageTotal } from "./usage.ts";
@@ -22,10 +22,12 @@ function decode(body: unknown, meta: CallMeta): Conversation {
   const { names, includeUsage, asFunctions, ...read } = readRequest(body);
   const head = envelope(read.model, meta);
   const total = new UsageTotal();
+  const trace = read.request.guardrailConfig?.trace ?? "disabled";
+  const rendering: Rendering = { names, asFunctions, withTrace: trace !== "disabled" };
   return {
     ...read,
-    reply: (responses) => chatCompletion(responses, head, { names, asFunctions }),
-    events: (choice) => new ChatStream({ head, names, asFunctions, includeUsage, choice, total }),
+    reply: (responses) => chatCompletion(responses, head, rendering),
+    events: (choice) => new ChatStream({ ...rendering, head, includeUsage, choice, total }),
     closing: () => closingEvents(head, includeUsage ? total : undefined),
   };
 }

@@ -34,6 +34,8 @@ export interface Rendering {
   readonly names: ToolNames;
   /** Calls go out as a retired `function_call`, which holds one: a second one the client could not answer. */
   readonly asFunctions: boolean;
+  /** The request asked for its guardrail's trace. A prompt router's trace comes unasked, and stays here. */
+  readonly withTrace: boolean;
 }
 
 /** One response for each choice, in their order. */
@@ -55,10 +57,11 @@ export function chatCompletion(
   };
 }
 
-function choice({ output, stopReason }: ConverseResponse, index: number, rendering: Rendering): Choice {
+function choice({ output, stopReason, trace }: ConverseResponse, index: number, rendering: Rendering): Choice {
   const message = answerMessage(output.message.content, rendering);
   const hasCalls = message.tool_calls !== undefined || message.function_call !== undefined;
-  return { index, message, logprobs: null, ...finish(stopReason, hasCalls, rendering) };
+  const end = finish(stopReason, hasCalls, rendering);
+  return { index, message, logprobs: null, ...end, ...(rendering.withTrace && trace !== undefined && { trace }) };
 }
 
 /** Why an answer ended. Where OpenAI has no word for it, such as a malformed call, it is "stop" and Bedrock's word. */

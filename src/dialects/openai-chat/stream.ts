@@ -10,7 +10,7 @@
  */
 import type { BlockDelta, BlockStart, ConverseEvent } from "../../bedrock/converse.ts";
 import { GatewayError, unreachable } from "../../errors.ts";
-import type { JsonValue } from "../../json.ts";
+import { isTooDeep, type JsonValue } from "../../json.ts";
 import type { Transform } from "../../transform.ts";
 import type { SseEvent } from "../dialect.ts";
 import { annotation, type Envelope, finish, type Rendering } from "./reply.ts";
@@ -51,6 +51,8 @@ export class ChatStream implements Transform<ConverseEvent, SseEvent> {
     if (event.type === "unknown") return;
     if (event.type === "metadata") {
       this.#options.total.add(event.usage, this.#modelFields, event.serviceTier);
+      if (this.#options.withTrace && event.trace !== undefined && !isTooDeep(event.trace))
+        yield this.#chunk({}, { trace: event.trace });
       return;
     }
     if (this.#stopped) throw invalid(`${event.type} after messageStop`);

@@ -3,10 +3,11 @@
  * /chat/streaming. Requests have no type: they are outside data and are read field by field.
  *
  * Beyond OpenAI's own members, as clients know them from other servers: `reasoning_content`, `thinking_blocks` (signed
- * reasoning, to be sent back with the next turn), `images`, `cache_write_tokens` and `native_finish_reason`; and
+ * reasoning, to be sent back with the next turn), `images`, `cache_write_tokens` and `native_finish_reason`;
+ * Bedrock's `trace`; and
  * `document_citation` among the annotations, which OpenAI has for web pages only.
  */
-import type { JsonObject } from "../../json.ts";
+import type { JsonObject, JsonValue } from "../../json.ts";
 
 export type FinishReason = "stop" | "length" | "tool_calls" | "function_call" | "content_filter";
 
@@ -27,6 +28,8 @@ export interface Choice {
   finish_reason: FinishReason;
   /** Bedrock's own reason, where none of OpenAI's says the same. */
   native_finish_reason?: string;
+  /** What a guardrail found, when the request asked for its trace. Bedrock's own. */
+  trace?: JsonValue;
 }
 
 export interface AnswerMessage {
@@ -92,6 +95,7 @@ export interface ChunkChoice {
   logprobs: null;
   finish_reason: FinishReason | null;
   native_finish_reason?: string;
+  trace?: JsonValue;
 }
 
 /** Objects in a delta's lists carry an `index`: SDKs merge them by it. */

@@ -1,4 +1,5 @@
 /** Random chat requests, as odd as clients make them but without an error: the same seed gives the same request. */
+import { seeded } from "../../fuzz/random.ts";
 
 export interface ChatBody {
   model: string;
@@ -34,14 +35,7 @@ const SETTINGS = [
 const FILES = ["a.pdf", "a.pdf", "Q3 (final)!!.pdf", "***", "b".repeat(300)];
 
 export function randomChat(seed: number): ChatBody {
-  const random = mulberry32(seed);
-  const int = (limit: number): number => Math.floor(random() * limit);
-  const chance = (probability: number): boolean => random() < probability;
-  const pick = <T>(values: readonly T[]): T => {
-    const value = values[int(values.length)];
-    if (value === undefined) throw new Error("nothing to pick from");
-    return value;
-  };
+  const { int, chance, pick } = seeded(seed);
   const some = <T>(limit: number, make: () => T): T[] => Array.from({ length: int(limit + 1) }, make);
   const cached = (): object =>
     chance(0.15) ? { cache_control: { type: "ephemeral", ...(chance(0.4) && { ttl: pick(["5m", "1h", "1d"]) }) } } : {};
@@ -137,7 +131,7 @@ export function randomChat(seed: number): ChatBody {
     ...(chance(0.1) && { cache_control: { type: "ephemeral" } }),
     ...(chance(0.2) && pick(SETTINGS)),
     ...(chance(0.2) && pick(SETTINGS)),
-    ...(chance(0.3) && { temperature: random() * 2, stop: some(3, () => pick(TEXTS)), max_tokens: 1 + int(100) }),
+    ...(chance(0.3) && { temperature: int(200) / 100, stop: some(3, () => pick(TEXTS)), max_tokens: 1 + int(100) }),
   };
 }
 
@@ -155,15 +149,4 @@ export function randomInput(seed: number): ChatBody {
     return [{ type: "message", role, content, ...others }, { type: "reasoning", summary: [] }, ...items];
   });
   return { ...rest, input, instructions: system, messages: null } as unknown as ChatBody;
-}
-
-/** A generator with 32 bits of state (mulberry32): good enough for tests. */
-function mulberry32(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
