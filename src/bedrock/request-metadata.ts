@@ -2,12 +2,13 @@
  * What a client says about its request (who, which project, which trace), as Bedrock's `requestMetadata`.
  *
  * https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html: at most 16 entries of a narrow
- * alphabet, written to the invocation log. Two places, and their keys, are the gateway's own. Metadata never fails a request:
+ * alphabet, written to the invocation log. Two places, and keys with a prefix, are the gateway's own. Metadata never fails a request:
  * what does not fit is left out with a warning.
  */
 
 export const MAX_ENTRIES = 16;
-export const OWN_KEYS: readonly string[] = ["key_id", "request_id"];
+export const OWN_ENTRIES = 2;
+export const OWN_PREFIX = "gateway_";
 
 const MAX_LENGTH = 256;
 
@@ -21,8 +22,8 @@ export function requestMetadata(entries: Iterable<readonly [key: string, value: 
   for (const [name, value] of entries) {
     const key = clean(name).trim();
     const text = textOf(value);
-    const room = kept.size < MAX_ENTRIES - OWN_KEYS.length;
-    if (text === undefined || key === "" || !room || kept.has(key) || OWN_KEYS.includes(key)) dropped += 1;
+    const room = kept.size < MAX_ENTRIES - OWN_ENTRIES;
+    if (text === undefined || key === "" || !room || kept.has(key) || key.startsWith(OWN_PREFIX)) dropped += 1;
     else kept.set(key, clean(text));
   }
   return {

@@ -195,6 +195,7 @@ class HttpExchange implements Exchange {
     });
     assertModelId(conversation.model);
     assertModelAllowed(key, conversation.model);
+    refuseStoredObjects(conversation);
     // Reading a body of images and writing it anew each hold the event loop for about 100 ms; others go in between.
     if (body.length > LARGE_BODY_BYTES) await setImmediate();
 
@@ -332,6 +333,14 @@ class HttpExchange implements Exchange {
     if (this.#dialect === undefined || this.#key === undefined) throw new Error("a body without an admitted request");
     return { dialect: this.#dialect, key: this.#key };
   }
+}
+
+/** Bedrock would read them with the gateway's rights, and nobody has said yet which buckets a client may see. */
+function refuseStoredObjects({ storedObjects: [object] }: Conversation): void {
+  if (object === undefined) return;
+  throw new GatewayError("invalid_request", `${object.param} must not be an s3: URL: this gateway reads no buckets.`, {
+    param: object.param,
+  });
 }
 
 function parseBody(body: Buffer): unknown {
