@@ -6,7 +6,14 @@
  * the answer's meaning goes with a warning. The same input gives the same bytes.
  */
 import { FILLER_TEXT } from "../bedrock/conversation.ts";
-import type { ConverseEvent, ConverseRequest, ConverseResponse, Message, SystemBlock } from "../bedrock/converse.ts";
+import type {
+  ConverseEvent,
+  ConverseRequest,
+  ConverseResponse,
+  GuardrailConfig,
+  Message,
+  SystemBlock,
+} from "../bedrock/converse.ts";
 import type { Intent } from "../bedrock/intent.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
 import type { Transform } from "../transform.ts";
@@ -80,8 +87,10 @@ export function adapt({ request, intent, capabilities, stream, model }: Adaptati
     toolConfig: _toolConfig,
     additionalModelRequestFields: _fields,
     outputConfig: _outputConfig,
+    guardrailConfig,
     ...others
   } = request;
+  const streams = stream && canStream(capabilities, format.toolConfig !== undefined);
   const adapted: ConverseRequest = {
     messages,
     ...(system.length > 0 && { system }),
@@ -90,16 +99,22 @@ export function adapt({ request, intent, capabilities, stream, model }: Adaptati
     ...(Object.keys(fields).length > 0 && { additionalModelRequestFields: fields }),
     ...(Object.keys(outputConfig).length > 0 && { outputConfig }),
     ...others,
+    ...(guardrailConfig !== undefined && { guardrailConfig: adaptGuardrail(guardrailConfig, streams) }),
     ...(thinking.on && countsThinking(capabilities) && { additionalModelResponseFieldPaths: [THINKING_TOKENS] }),
   };
   const { source } = format;
   return {
     request: adaptCachePoints(adapted, capabilities, warn),
-    stream: stream && canStream(capabilities, format.toolConfig !== undefined),
+    stream: streams,
     warnings: [...warnings],
     answer: (response) => (source === undefined ? response : jsonAnswer(response, source)),
     events: () => (source === undefined ? unchanged() : jsonEvents(source)),
   };
+}
+
+/** How a guardrail looks at a stream is no member of Converse, which answers in one piece. */
+function adaptGuardrail({ streamProcessingMode, ...guardrail }: GuardrailConfig, streams: boolean): GuardrailConfig {
+  return { ...guardrail, ...(streams && streamProcessingMode !== undefined && { streamProcessingMode }) };
 }
 
 /** Claude alone counts them apart; Bedrock's own usage holds them within the output tokens. */

@@ -2,7 +2,7 @@
  * Fuzzing what comes in: golden requests, mutated, and JSON of any kind.
  *
  * Whatever the body, the dialect gives a request that AWS's model and Bedrock's rules accept, or an error that is the
- * client's own, short and of valid JSON, and does so at once.
+ * client's own, short and of valid JSON, and does so at once. What is made of the request for a model keeps the same.
  */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
@@ -12,8 +12,12 @@ import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
 import { MAX_CHOICES } from "../../src/dialects/openai-chat/settings.ts";
 import { GatewayError } from "../../src/errors.ts";
 import { parseJson, stringifyJson } from "../../src/json.ts";
+import { type Adapted, adapt } from "../../src/models/adapt.ts";
+import type { Capabilities } from "../../src/models/capabilities.ts";
+import { CAPABILITY_TABLE, UNKNOWN_MODEL } from "../../src/models/capability-table.ts";
 import { judgeConverse } from "../aws-model/judge.ts";
 import { brokenRules } from "../aws-model/rules.ts";
+import { brokenCapabilities } from "../models/model-rules.ts";
 import { anything, corpusOf, mutate } from "./mutate.ts";
 import { seeded } from "./random.ts";
 
@@ -22,6 +26,8 @@ const BODIES = readdirSync(FOLDER)
   .filter((name) => name.endsWith(".request.json"))
   .map((name): unknown => JSON.parse(readFileSync(new URL(name, FOLDER), "utf8")));
 const CORPUS = corpusOf(BODIES);
+
+const MODELS = [...CAPABILITY_TABLE.map(({ capabilities }) => capabilities), UNKNOWN_MODEL];
 
 const META = { id: "1", created: 1 };
 const MAX_ERROR_LENGTH = 2_000;
@@ -35,6 +41,7 @@ export function fuzzChatBody(seed: number): void {
   const conversation = decode(parseJson(text));
   if (conversation === undefined) return;
   checkRequest(conversation);
+  checkAdapted(conversation, random.pick(MODELS));
   const again = decode(parseJson(text));
   assert.equal(stringifyJson(again?.request), stringifyJson(decode(parseJson(text))?.request), "not the same bytes");
 }
@@ -68,6 +75,27 @@ function checkRequest({ request, stream, remoteImages, choices, intent, warnings
   assert.ok(warnings.every((warning) => warning.length < MAX_ERROR_LENGTH));
   stringifyJson(intent);
   stringifyJson(reply([ANSWER]));
+}
+
+/** What goes out to one kind of model, or an error of the client's own. */
+function checkAdapted({ request, intent, stream, model }: Conversation, capabilities: Capabilities): void {
+  let adapted: Adapted;
+  try {
+    adapted = adapt({ request, intent, stream, model, capabilities });
+  } catch (error) {
+    assert.ok(error instanceof GatewayError && error.status < 500, `adapt threw ${String(error)}`);
+    return;
+  }
+  assert.deepEqual(
+    [
+      ...judgeConverse(adapted.request, adapted.stream),
+      ...brokenRules(adapted.request),
+      // Fields of the model's own that the client gave are the client's business.
+      ...(intent.modelFields ? [] : brokenCapabilities(adapted.request, capabilities, adapted.stream)),
+    ],
+    [],
+    "adapted",
+  );
 }
 
 const ANSWER = converseResponse({

@@ -352,3 +352,14 @@ describe("fields of a model's own", () => {
     });
   });
 });
+
+describe("how a guardrail looks at a stream", () => {
+  const guardrailConfig = { guardrailIdentifier: "abc", guardrailVersion: "1", streamProcessingMode: "async" } as const;
+  it("is said only where the answer really comes as one", () => {
+    const asked = { request: { guardrailConfig, toolConfig: { tools: [tool("f")] } }, stream: true };
+    assert.deepEqual(adaptTo(NOVA, asked).request.guardrailConfig, guardrailConfig);
+    const whole = adaptTo(LLAMA, asked);
+    assert.equal(whole.stream, false);
+    assert.deepEqual(whole.request.guardrailConfig, { guardrailIdentifier: "abc", guardrailVersion: "1" });
+  });
+});

@@ -22,7 +22,7 @@ export function adaptTo(model: string, { request, intent = {}, stream = false, o
   const capabilities = capabilitiesOf(model, [{ match: "*", ...overrides }]);
   const adapted = adapt({ request: { messages: [QUESTION], ...request }, intent, capabilities, stream, model });
   const problems = [
-    ...judgeConverse(adapted.request),
+    ...judgeConverse(adapted.request, adapted.stream),
     ...brokenRules(adapted.request),
     ...brokenCapabilities(adapted.request, capabilities, adapted.stream),
   ];
