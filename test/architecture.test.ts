@@ -27,7 +27,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["dialects", "access", "usage", "models", "media", "log"],
   ["config"],
   ["bedrock", "store"],
-  ["errors", "json", "transform"],
+  ["errors", "glob", "json", "transform"],
 ];
 
 /** A package, and the files that alone may import it. */
@@ -35,6 +35,7 @@ const KEPT_IN: readonly (readonly [what: RegExp, where: RegExp])[] = [
   [/^@grpc\//, /^extproc\//],
   [/^node:sqlite$/, /^store\//],
   [/^(@aws-sdk\/signature-v4|@smithy\/signature-v4|@aws-crypto\/)/, /^bedrock\/sign\.ts$/],
+  [/^@smithy\/eventstream-codec$/, /^bedrock\/event-stream\.ts$/],
   [/^@aws-sdk\/credential-providers$/, /^bedrock\/credentials\.ts$/],
   [/^(hono|@hono\/)/, /^admin\//],
   [/^pino$/, /^log\.ts$/],

@@ -2,12 +2,13 @@
  * Bytes to whole event-stream frames, at any chunk boundary, with both checksums verified.
  *
  * A frame is: total length, header length and their CRC32 (the prelude), headers, payload, CRC32 of all before.
- * https://docs.aws.amazon.com/transcribe/latest/dg/event-stream.html has the layout. AWS's own codec is the judge in the
- * tests; here it would take twice the time, as its checksums are JavaScript and every header a view of its own.
+ * https://docs.aws.amazon.com/transcribe/latest/dg/event-stream.html has the layout. Headers are read by AWS's codec, checksums
+ * natively: those of the codec are JavaScript and take as long as all the rest.
  * The prelude's checksum is verified as soon as its twelve bytes are there: a corrupt length would otherwise make the
  * stream wait for bytes that never come.
  */
 import { crc32 } from "node:zlib";
+import { HeaderMarshaller } from "@smithy/eventstream-codec";
 import { GatewayError } from "../errors.ts";
 import type { Transform } from "../transform.ts";
 
@@ -22,10 +23,12 @@ export const MAX_FRAME_BYTES = 24 * 1024 * 1024;
 
 const PRELUDE_BYTES = 12;
 const OVERHEAD_BYTES = PRELUDE_BYTES + 4;
-/** Sizes of headers' values by type: true, false, byte, short, integer, long, bytes, text, timestamp, UUID. */
-const VALUE_BYTES: readonly (number | undefined)[] = [0, 0, 1, 2, 4, 8, undefined, undefined, 8, 16];
-const BYTES = 6;
-const TEXT = 7;
+
+const marshaller = new HeaderMarshaller(
+  (bytes) =>
+    typeof bytes === "string" ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"),
+  (text) => Buffer.from(text, "utf8"),
+);
 
 /** Throws GatewayError `upstream_invalid_response` on a bad checksum, an impossible length, or an end inside a frame. */
 export function frames(maxFrameBytes = MAX_FRAME_BYTES): Transform<Uint8Array, Frame> {
@@ -87,29 +90,22 @@ function decode(frame: Uint8Array): Frame {
   };
 }
 
-/** For each: the name's length, the name, the value's type, its length where the type leaves that open, the value. */
+/** A buffer of their own, so that a length that lies ends in an error and not in the bytes behind. */
 function decodeHeaders(bytes: Buffer): Record<string, string> {
   const headers: Record<string, string> = {};
-  let at = 0;
-  while (at < bytes.length) {
-    const typeAt = at + 1 + (bytes[at] ?? 0);
-    const type = bytes[typeAt] ?? -1;
-    const open = type === BYTES || type === TEXT;
-    const length = open ? lengthAt(bytes, typeAt + 1) : VALUE_BYTES[type];
-    const valueAt = typeAt + (open ? 3 : 1);
-    const valueEnd = valueAt + (length ?? Number.NaN);
-    // Also where the length or the type was not there at all.
-    if (!(valueEnd <= bytes.length)) throw corrupt("a frame's headers can't be decoded");
-    if (type === TEXT) headers[bytes.toString("utf8", at + 1, typeAt)] = bytes.toString("utf8", valueAt, valueEnd);
-    at = valueEnd;
+  try {
+    const own = new DataView(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+    const parsed = marshaller.parse(own);
+    for (const name in parsed) {
+      const header = parsed[name];
+      if (header?.type === "string") headers[name] = header.value;
+    }
+  } catch (cause) {
+    throw corrupt("a frame's headers can't be decoded", cause);
   }
   return headers;
 }
 
-function lengthAt(bytes: Buffer, at: number): number | undefined {
-  return at + 2 <= bytes.length ? bytes.readUInt16BE(at) : undefined;
-}
-
-function corrupt(problem: string): GatewayError {
-  return new GatewayError("upstream_invalid_response", `Bedrock's stream is corrupt: ${problem}.`);
+function corrupt(what: string, cause?: unknown): GatewayError {
+  return new GatewayError("upstream_invalid_response", `Bedrock's stream is corrupt: ${what}.`, { cause });
 }
