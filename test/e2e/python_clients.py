@@ -1,0 +1,238 @@
+"""The official `openai` SDK and `langchain-openai`, driven by python-clients.ts.
+
+A line of stdin is {"id", "scenario", "arguments"}; a line of stdout is {"id", "saw"} with what the client gave, or
+{"id", "saw", "raised"} with what it had given before it raised. Scenarios run at once, each in a thread. What is right is
+for the test to say, so nothing is judged here.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+from openai import AsyncOpenAI, OpenAI
+from pydantic import BaseModel
+
+BASE_URL = os.environ["GATEWAY_URL"] + "/v1"
+API_KEY = os.environ["GATEWAY_KEY"]
+QUESTION = "How warm is it in Oslo?"
+WEATHER_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather now",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+class Weather(BaseModel):
+    city: str
+    celsius: int
+
+
+@tool
+def get_weather(city: str) -> str:
+    """The weather now"""
+    return json.dumps({"city": city, "celsius": 4})
+
+
+# The OpenAI SDK
+
+
+def sdk(**options):
+    return OpenAI(**{"base_url": BASE_URL, "api_key": API_KEY, "max_retries": 0, **options})
+
+
+def ask(model, content=QUESTION, **more):
+    return {"model": model, "messages": [{"role": "user", "content": content}], **more}
+
+
+def openai_answer(saw, model, options={}, more={}):
+    answer = sdk(**options).chat.completions.create(**ask(model, **more))
+    saw.update(
+        text=answer.choices[0].message.content,
+        finish_reason=answer.choices[0].finish_reason,
+        model=answer.model,
+        usage=answer.usage.model_dump(include={"prompt_tokens", "completion_tokens", "total_tokens"}),
+        request_id=answer._request_id,
+    )
+
+
+def openai_stream(saw, model, more={}):
+    saw.update(text="", choices=[], usages=[], finish_reasons=[])
+    for chunk in sdk().chat.completions.create(**ask(model, stream=True, **more)):
+        saw["choices"].append(len(chunk.choices))
+        if chunk.usage is not None:
+            saw["usages"].append(chunk.usage.model_dump(include={"prompt_tokens", "completion_tokens", "total_tokens"}))
+        for choice in chunk.choices:
+            saw["text"] += choice.delta.content or ""
+            if choice.finish_reason is not None:
+                saw["finish_reasons"].append(choice.finish_reason)
+
+
+def openai_async(saw, model):
+    async def run():
+        async with AsyncOpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0) as client:
+            stream = await client.chat.completions.create(**ask(model, stream=True))
+            saw["text"] = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+
+    asyncio.run(run())
+
+
+def openai_tools(saw, model, stream):
+    def complete(messages):
+        request = {"model": model, "messages": messages, "tools": [WEATHER_TOOL], "tool_choice": "required"}
+        if not stream:
+            return sdk().chat.completions.create(**request)
+        with sdk().chat.completions.stream(**request) as events:
+            for _ in events:
+                pass
+            return events.get_final_completion()
+
+    messages = [{"role": "user", "content": QUESTION}]
+    first = complete(messages).choices[0]
+    saw["finish_reason"] = first.finish_reason
+    saw["calls"] = [[call.id, call.function.name, call.function.arguments] for call in first.message.tool_calls]
+    messages.append(first.message)
+    for call in first.message.tool_calls:
+        messages.append({"role": "tool", "tool_call_id": call.id, "content": '{"celsius": 4}'})
+    saw["text"] = complete(messages).choices[0].message.content
+
+
+def openai_parse(saw, model):
+    answer = sdk().chat.completions.parse(**ask(model), response_format=Weather)
+    parsed = answer.choices[0].message.parsed
+    saw.update(kind=type(parsed).__name__, parsed=parsed.model_dump())
+
+
+def openai_raw(saw, model):
+    raw = sdk().chat.completions.with_raw_response.create(**ask(model))
+    saw.update(request_id=raw.request_id, header=raw.headers["x-request-id"], status=raw.status_code)
+    saw["text"] = raw.parse().choices[0].message.content
+
+
+def openai_image(saw, model, url):
+    content = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": url}}]
+    saw["text"] = sdk().chat.completions.create(**ask(model, content)).choices[0].message.content
+
+
+def openai_models(saw, model):
+    saw["ids"] = [entry.id for entry in sdk().models.list()]
+    saw["model"] = sdk().models.retrieve(model).model_dump(include={"id", "object", "owned_by"})
+
+
+# LangChain
+
+
+def chat_model(model, **options):
+    return ChatOpenAI(**{"model": model, "base_url": BASE_URL, "api_key": API_KEY, "max_retries": 0, **options})
+
+
+def langchain_answer(saw, model, options={}):
+    answer = chat_model(model, **options).invoke(QUESTION)
+    saw.update(text=answer.text, usage=token_counts(answer), finish_reason=answer.response_metadata["finish_reason"])
+
+
+def langchain_stream(saw, model, options={}):
+    saw["text"] = ""
+    whole = None
+    for chunk in chat_model(model, **options).stream(QUESTION):
+        saw["text"] += chunk.text
+        whole = chunk if whole is None else whole + chunk
+    saw.update(usage=token_counts(whole), finish_reason=whole.response_metadata.get("finish_reason"))
+
+
+def langchain_tools(saw, model, stream, tool_choice):
+    bound = chat_model(model).bind_tools([get_weather], tool_choice=tool_choice)
+
+    def complete(messages):
+        if not stream:
+            return bound.invoke(messages)
+        whole = None
+        for chunk in bound.stream(messages):
+            whole = chunk if whole is None else whole + chunk
+        return whole
+
+    messages = [HumanMessage(QUESTION)]
+    first = complete(messages)
+    saw["calls"] = [[call["id"], call["name"], call["args"]] for call in first.tool_calls]
+    saw["invalid_calls"] = len(first.invalid_tool_calls)
+    messages.append(first)
+    for call in first.tool_calls:
+        messages.append(ToolMessage(get_weather.invoke(call["args"]), tool_call_id=call["id"]))
+    saw["text"] = complete(messages).text
+
+
+def langchain_structured(saw, model, method):
+    parsed = chat_model(model).with_structured_output(Weather, method=method).invoke(QUESTION)
+    saw.update(kind=type(parsed).__name__, parsed=parsed.model_dump())
+
+
+def token_counts(message):
+    usage = message.usage_metadata
+    return None if usage is None else [usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]]
+
+
+def snippet(saw, code):
+    """Python as somebody pastes it."""
+    exec(compile(code, "snippet", "exec"), {"__name__": "__main__"})
+
+
+SCENARIOS = {
+    scenario.__name__: scenario
+    for scenario in [
+        openai_answer,
+        openai_stream,
+        openai_async,
+        openai_tools,
+        openai_parse,
+        openai_raw,
+        openai_image,
+        openai_models,
+        langchain_answer,
+        langchain_stream,
+        langchain_tools,
+        langchain_structured,
+        snippet,
+    ]
+}
+
+
+def play(id, scenario, arguments):
+    saw = {}
+    try:
+        SCENARIOS[scenario](saw, **arguments)
+        return {"id": id, "saw": saw}
+    except Exception as error:
+        return {"id": id, "saw": saw, "raised": describe(error)}
+
+
+def describe(error):
+    members = {name: getattr(error, name, None) for name in ["code", "param", "type", "status_code", "request_id"]}
+    kinds = [kind.__name__ for kind in type(error).__mro__ if kind not in (Exception, BaseException, object)]
+    return {"kinds": kinds, "message": str(error), **members}
+
+
+def main():
+    # What a client prints must not get between the lines.
+    out, sys.stdout = sys.stdout, sys.stderr
+    writing = Lock()
+
+    def answer(line):
+        reply = json.dumps(play(**json.loads(line)))
+        with writing:
+            out.write(reply + "\n")
+            out.flush()
+
+    with ThreadPoolExecutor(8) as threads:
+        for line in sys.stdin:
+            threads.submit(answer, line)
+
+
+main()
