@@ -5,6 +5,7 @@
  * field that the model refuses is left out, a model that needs an inference profile gets it, and what may work elsewhere
  * is tried at the next of the operator's fallbacks. Envoy's own retries have come before.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { ConverseRequest } from "../bedrock/converse.ts";
 import { faultOf } from "../bedrock/errors.ts";
 import type { Intent } from "../bedrock/intent.ts";
@@ -20,6 +21,8 @@ export interface Attempt {
   readonly adapted: Adapted;
   /** What the model has refused before, for what is added to the request later. */
   readonly lessons: readonly Lesson[];
+  /** At one of the operator's fallbacks: what fails there says nothing about the model that the client asked for. */
+  readonly fallback: boolean;
 }
 
 export interface CallPlan {
@@ -69,52 +72,64 @@ export function createPlanner({ targets, lessons, overrides, autoCache }: Planne
     plan(call) {
       const [primary, ...fallbacks] = call.targets;
       if (primary === undefined) throw new Error("a call without a target");
-      let current: Attempt = attemptAt(primary);
+      const ownLessons: Lesson[] = [];
+      let current: Attempt = attemptAt(primary, false);
       let attempts = 1;
 
-      function attemptAt(target: Target): Attempt {
+      function attemptAt(target: Target, fallback = current.fallback): Attempt {
         const model = target.foundationModel ?? target.modelId;
-        const learned = lessons.of(model);
+        const learned = [...lessons.of(model), ...ownLessons];
         const capabilities = applyLessons(capabilitiesOf(model, overrides), learned);
         const { intent, stream } = call;
         const wanted = withAutoCache(call.request, capabilities.cacheSections.length > 0 ? autoCache : undefined);
-        return { target, adapted: adapt({ request: wanted, intent, capabilities, stream, model }), lessons: learned };
+        const adapted = adapt({ request: wanted, intent, capabilities, stream, model });
+        return { target, adapted, lessons: learned, fallback };
       }
 
+      /** Undefined where the target can't do what was asked: the failure before is the one that the client hears of. */
+      function tryAt(target: Target, fallback?: boolean): Attempt | undefined {
+        try {
+          return attemptAt(target, fallback);
+        } catch {
+          return undefined;
+        }
+      }
+
+      /** Also when another call has been taught the same since this one went out. */
       function afterLesson(error: GatewayError): Attempt | undefined {
         const { target } = current;
         const lesson = lessonFrom(faultOf(error)?.message ?? "");
-        if (lesson === undefined || !lessons.learn(target.foundationModel ?? target.modelId, lesson)) return undefined;
-        return attemptAt(target);
+        if (lesson === undefined) return undefined;
+        if (lesson.passing) ownLessons.push(lesson);
+        else lessons.learn(target.foundationModel ?? target.modelId, lesson);
+        const attempt = tryAt(target);
+        return attempt === undefined || isSameRequest(attempt, current) ? undefined : attempt;
       }
 
-      /** A fallback that can't do what was asked is passed over. */
+      async function atProfile(): Promise<Attempt | undefined> {
+        const profile = await targets.profileOf(current.target).catch(() => undefined);
+        return profile === undefined ? undefined : tryAt(profile);
+      }
+
       function atFallback(): Attempt | undefined {
         for (let target = fallbacks.shift(); target !== undefined; target = fallbacks.shift()) {
-          try {
-            return attemptAt(target);
-          } catch {
-            // The first failure is the one that the client hears of.
-          }
+          const attempt = tryAt(target, true);
+          if (attempt !== undefined) return attempt;
         }
         return undefined;
       }
 
       async function following(error: GatewayError): Promise<Attempt | undefined> {
-        const taught = afterLesson(error);
-        if (taught !== undefined) return taught;
-        if (error.code === "inference_profile_required") {
-          const profile = await targets.profileOf(current.target);
-          if (profile !== undefined) return attemptAt(profile);
-        }
-        return WORTH_A_FALLBACK.has(error.code) ? atFallback() : undefined;
+        const mended =
+          afterLesson(error) ?? (error.code === "inference_profile_required" ? await atProfile() : undefined);
+        return mended ?? (WORTH_A_FALLBACK.has(error.code) ? atFallback() : undefined);
       }
 
       return {
         first: current,
         async next(error) {
           if (attempts >= MAX_ATTEMPTS) return undefined;
-          const attempt = await following(error).catch(() => undefined);
+          const attempt = await following(error);
           if (attempt === undefined) return undefined;
           attempts += 1;
           current = attempt;
@@ -123,4 +138,17 @@ export function createPlanner({ targets, lessons, overrides, autoCache }: Planne
       };
     },
   };
+}
+
+/** The same request would get the same answer. */
+function isSameRequest(a: Attempt, b: Attempt): boolean {
+  return (
+    a.adapted.stream === b.adapted.stream &&
+    isDeepStrictEqual(a.adapted.request, b.adapted.request) &&
+    isDeepStrictEqual(partsLeftOut(a), partsLeftOut(b))
+  );
+}
+
+function partsLeftOut({ lessons }: Attempt): string[] {
+  return lessons.flatMap(({ without }) => without ?? []);
 }

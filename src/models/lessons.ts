@@ -13,12 +13,13 @@ export interface Lesson {
   readonly capabilities?: Partial<Capabilities>;
   /** A part of the request that is left out altogether. */
   readonly without?: keyof ConverseRequest;
+  /** It is about this request, not about the model: for the next attempt alone. */
+  readonly passing?: true;
 }
 
 export interface Lessons {
   of(model: string): readonly Lesson[];
-  /** False when that is known already: then it does not help. */
-  learn(model: string, lesson: Lesson): boolean;
+  learn(model: string, lesson: Lesson): void;
 }
 
 const MAX_MODELS = 1_000;
@@ -32,9 +33,8 @@ export function createLessons(): Lessons {
     learn(model, lesson) {
       const known = learned.get(model) ?? [];
       const text = JSON.stringify(lesson);
-      if (known.length >= MAX_LESSONS || known.some((other) => JSON.stringify(other) === text)) return false;
+      if (known.length >= MAX_LESSONS || known.some((other) => JSON.stringify(other) === text)) return;
       learned.set(model, [...known, lesson]);
-      return true;
     },
   };
 }
@@ -61,12 +61,12 @@ const FIELDS: readonly (readonly [RegExp, Lesson])[] = [
   [/stopSequences/, { capabilities: { stopSequences: "none" } }],
   [/temperature|top_?p/i, { capabilities: { sampling: "none" } }],
   [/cachePoint/, { capabilities: { cacheSections: [] } }],
+  [/reasoningContent/, { capabilities: { reasoningReplay: "none" } }],
+  [/effort|thinking|reasoning/, { capabilities: { reasoning: { style: "none" } } }],
   [/textFormat|^outputConfig$|output_config/, { capabilities: { jsonSchema: false } }],
   [/^system$/, { capabilities: { system: false } }],
   [/strict/, { capabilities: { strictTools: false } }],
   [/toolResult\.status|^status$/, { capabilities: { toolResultStatus: false } }],
-  [/reasoningContent/, { capabilities: { reasoningReplay: "none" } }],
-  [/effort|thinking|reasoning/, { capabilities: { reasoning: { style: "none" } } }],
   [/^toolConfig$|^tools$/, { capabilities: { tools: false } }],
   [/^performanceConfig/, { without: "performanceConfig" }],
   [/^serviceTier/, { without: "serviceTier" }],
@@ -76,30 +76,45 @@ const FIELDS: readonly (readonly [RegExp, Lesson])[] = [
 
 const TEXTS: readonly (readonly [RegExp, Teaching])[] = [
   [
-    /doesn.t support the `?([\w.[\]]+)`? (?:field|content block)/i,
+    refusal("This model doesn.t support the `?([\\w.|[\\]]+)`? (?:field|content block)"),
     (match) => FIELDS.find(([field]) => field.test(match[1] ?? ""))?.[1] ?? {},
   ],
-  [/`?temperature`? and `?top_?p`? cannot both/i, () => ({ capabilities: { sampling: "one" } })],
-  [/`?(?:temperature|top_?p)`? is deprecated for this model/i, () => ({ capabilities: { sampling: "none" } })],
-  [/doesn.t support tool use in streaming mode/i, () => ({ capabilities: { streaming: "without-tools" } })],
-  [/doesn.t support tool use/i, () => ({ capabilities: { tools: false } })],
-  [/does not support assistant message prefill/i, () => ({ capabilities: { prefill: false } })],
-  [/did not allow prompt caching/i, () => ({ capabilities: { cacheSections: [] } })],
+  [refusal("`?temperature`? and `?top_?p`? cannot both"), () => ({ capabilities: { sampling: "one" } })],
+  [refusal("`?(?:temperature|top_?p)`? is deprecated for this model"), () => ({ capabilities: { sampling: "none" } })],
   [
-    /output_config\.format: Extra inputs|Schema is too complex|Schemas contains too many/i,
-    () => ({ capabilities: { jsonSchema: false } }),
+    refusal("This model doesn.t support tool use in streaming mode"),
+    () => ({ capabilities: { streaming: "without-tools" } }),
   ],
-  [/tool_choice: type .* (?:is|are) not supported/i, () => ({ capabilities: { forcedTools: [] } })],
+  [refusal("This model doesn.t support tool use"), () => ({ capabilities: { tools: false } })],
+  [refusal("This model does not support assistant message prefill"), () => ({ capabilities: { prefill: false } })],
   [
-    /Conversation blocks and tool result blocks cannot be provided in the same turn/i,
+    refusal("You invoked an unsupported model or your request did not allow prompt caching"),
+    () => ({ capabilities: { cacheSections: [] } }),
+  ],
+  [refusal("output_config\\.format[\\w.]*: Extra inputs"), () => ({ capabilities: { jsonSchema: false } })],
+  [
+    refusal("(?:output_config\\.format[\\w.]*: )?(?:Schema is too complex|Schemas contains too many)"),
+    () => ({ capabilities: { jsonSchema: false }, passing: true }),
+  ],
+  [refusal("tool_choice: type .* (?:is|are) not supported"), () => ({ capabilities: { forcedTools: [] } })],
+  [
+    refusal("Conversation blocks and tool result blocks cannot be provided in the same turn"),
     () => ({ capabilities: { toolResultsWithContent: false } }),
   ],
-  [/User messages cannot contain reasoning content/i, () => ({ capabilities: { reasoningReplay: "none" } })],
+  [refusal("User messages cannot contain reasoning content"), () => ({ capabilities: { reasoningReplay: "none" } })],
   [
-    /maximum tokens you requested exceeds the model limit of (\d+)/i,
+    refusal("The maximum tokens you requested exceeds the model limit of (\\d+)"),
     (match) => ({ capabilities: { maxTokens: Number(match[1]) } }),
   ],
 ];
+
+/**
+ * A text from its beginning on: Bedrock quotes what a client wrote, and one client must not teach what is remembered for
+ * all others.
+ */
+function refusal(text: string): RegExp {
+  return new RegExp(`^(?:The model returned the following errors: )?${text}`, "i");
+}
 
 /** What Bedrock's text teaches; undefined when it is about something else. */
 export function lessonFrom(text: string): Lesson | undefined {
