@@ -5,6 +5,7 @@
  */
 import http, { type IncomingMessage } from "node:http";
 import https from "node:https";
+import type { Readable } from "node:stream";
 import { GatewayError } from "../errors.ts";
 import type { Endpoint } from "./endpoints.ts";
 
@@ -26,7 +27,7 @@ export interface IncomingAnswer {
   readonly status: number;
   readonly headers: ReadonlyMap<string, string>;
   /** Pieces as they come. Destroy it to give up. */
-  readonly body: IncomingMessage;
+  readonly body: Readable;
 }
 
 /** The egress listener sends to a plain-HTTP endpoint where this header says so; it never leaves Envoy. */

@@ -20,8 +20,8 @@ export interface AnswerHead {
 }
 
 export interface AnswerSink {
-  /** Bytes for the client, decoded so far; never empty. */
-  output(bytes: Buffer): void;
+  /** Bytes for the client, decoded so far; never empty. A promise that is returned asks to wait with more. */
+  output(bytes: Buffer): void | Promise<void>;
   /** The stream is complete. */
   ended(last: Buffer): void | Promise<void>;
   whole(response: ConverseResponse): void | Promise<void>;
@@ -30,6 +30,8 @@ export interface AnswerSink {
 }
 
 export interface AnswerReader {
+  /** The sink has been told of the end or of a failure: what still comes is ignored. */
+  readonly over: boolean;
   push(bytes: Buffer): void | Promise<void>;
   /** The body is complete. */
   end(): void | Promise<void>;
@@ -67,11 +69,14 @@ function streamReader(render: Transform<ConverseEvent, Buffer>, sink: AnswerSink
   }
 
   return {
+    get over() {
+      return over;
+    },
     push(bytes) {
       if (over) return;
       const { output, failure } = drain(reply.push(bytes));
       if (failure !== undefined) return fail(output, failure);
-      if (output.length > 0) sink.output(output);
+      if (output.length > 0) return sink.output(output);
     },
     end() {
       if (over) return;
@@ -96,6 +101,9 @@ function collector(limit: number, sink: AnswerSink, complete: (body: string) => 
   }
 
   return {
+    get over() {
+      return over;
+    },
     push(bytes) {
       if (over) return;
       size += bytes.length;
@@ -108,6 +116,7 @@ function collector(limit: number, sink: AnswerSink, complete: (body: string) => 
     },
     end() {
       if (over) return;
+      over = true;
       try {
         return complete(Buffer.concat(chunks, size).toString("utf8"));
       } catch (error) {

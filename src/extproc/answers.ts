@@ -53,6 +53,11 @@ export function modelObject({ id, created, ownedBy, inputModalities, outputModal
   };
 }
 
+/** Whether Envoy, which answers in Bedrock's place, had sent the request: the connection ended, was reset or timed out. */
+export function hadBeenSent(flags: string): boolean {
+  return /\b(UC|UR|UT|SI|UPE)\b/.test(flags);
+}
+
 /** Envoy's own reply to a request that we had let through, from its status and response flags. */
 export function localReplyError(status: number, flags: string): GatewayError {
   const cause = { envoy: { status, flags } };

@@ -3,9 +3,11 @@
  *
  * Envoy forwards the first choice's first attempt: that is the hot path, and mostly the whole story. Further choices, and
  * attempts after a failure that another one may mend, go out through the egress listener, each with a signature and a
- * ledger row of its own. An attempt can be replaced until something of its choice has gone to the client. The call ends
- * once: when all choices are complete, or with the first failure that nothing mends.
+ * ledger row of its own. An attempt can be replaced until something of the answer has gone to the client. The call ends
+ * once: when all choices are complete, or with the first failure that nothing mends. Where fallbacks have failed too, the
+ * client hears of the model that it asked for: its prompt may be too long for one of which it knows nothing.
  */
+import type { Readable } from "node:stream";
 import type { ConverseResponse } from "../bedrock/converse.ts";
 import type { ConverseCalls, SignedCall } from "../bedrock/converse-call.ts";
 import type { IncomingAnswer } from "../bedrock/egress.ts";
@@ -19,8 +21,9 @@ import type { Target } from "../models/targets.ts";
 import type { Key } from "../store/store.ts";
 import { chain } from "../transform.ts";
 import type { CallRecord, CallRecorder } from "../usage/call-record.ts";
-import { type AnswerHead, type AnswerReader, createAnswerReader, drain } from "./answer-reader.ts";
-import { errorAnswer } from "./answers.ts";
+import { type AnswerHead, type AnswerReader, createAnswerReader } from "./answer-reader.ts";
+import { errorAnswer, hadBeenSent, localReplyError } from "./answers.ts";
+import { LOCAL_REPLY_HEADER } from "./headers.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Metadata } from "./wire.ts";
 
@@ -52,6 +55,8 @@ interface Choice {
   begun: boolean;
   response: ConverseResponse | undefined;
   done: boolean;
+  /** Why the model that the client asked for did not answer, once a fallback is tried. */
+  failure: GatewayError | undefined;
 }
 
 export class Call {
@@ -60,6 +65,8 @@ export class Call {
   readonly #outlet: Outlet;
   readonly #choices: readonly Choice[];
   readonly #records: CallRecord[] = [];
+  /** Rows that were asked for: those that are still being written have their number already. */
+  #rows = 0;
   readonly #abort = new AbortController();
   #over = false;
 
@@ -71,10 +78,18 @@ export class Call {
     this.#outlet = outlet;
     this.#choices = Array.from({ length: conversation.choices }, (_, index) => {
       const plan = services.planner.plan({ ...conversation, targets });
-      return { index, plan, attempt: plan.first, record: undefined, begun: false, response: undefined, done: false };
+      return {
+        index,
+        plan,
+        attempt: plan.first,
+        record: undefined,
+        begun: false,
+        response: undefined,
+        done: false,
+        failure: undefined,
+      };
     });
-    const warnings = [...conversation.warnings, ...this.#first.attempt.adapted.warnings];
-    if (warnings.length > 0) outlet.headers["x-gateway-warning"] = headerText(warnings.join("; "));
+    this.#describe();
   }
 
   /** Signs the first attempt and opens its row: what Envoy is to forward. Undefined when the client has gone meanwhile. */
@@ -143,7 +158,8 @@ export class Call {
   async #open(choice: Choice): Promise<CallRecord> {
     const { id, key, dialect, conversation, startedAt } = this.#request;
     const { target, adapted } = choice.attempt;
-    const further = this.#records.length;
+    const further = this.#rows;
+    this.#rows += 1;
     const record = await this.#services.recorder.open({
       id: further === 0 ? id : `${id}/${further + 1}`,
       ...(further === 0 ? {} : { callId: id }),
@@ -167,22 +183,29 @@ export class Call {
       const signed = await this.#prepare(choice);
       if (signed === undefined) return;
       const answer = await this.#services.egress(signed, this.#abort.signal);
-      const reader = this.#read(choice, answer);
-      await this.#pump(choice, answer, reader);
+      await this.#pump(choice, answer);
     } catch (error) {
-      if (!this.#over) await this.#failed(choice, error);
+      await this.#failed(choice, error);
     }
   }
 
-  async #pump(choice: Choice, { body }: IncomingAnswer, reader: AnswerReader): Promise<void> {
-    try {
-      for await (const chunk of body) {
-        if (this.#over) return;
-        await reader.push(chunk);
-      }
-    } catch (cause) {
-      choice.record?.lost();
-      throw new GatewayError("upstream_invalid_response", "Amazon Bedrock's answer broke off.", { cause });
+  async #pump(choice: Choice, answer: IncomingAnswer): Promise<void> {
+    const { status, headers, body } = answer;
+    const lost = () => choice.record?.lost();
+    const flags = headers.get(LOCAL_REPLY_HEADER);
+    if (flags !== undefined) {
+      body.resume();
+      if (hadBeenSent(flags)) lost();
+      throw localReplyError(status, flags);
+    }
+    const requestId = headers.get("x-amzn-requestid");
+    if (choice === this.#first && requestId !== undefined) this.#outlet.headers["x-amzn-requestid"] = requestId;
+    const reader = this.#read(choice, answer);
+    // Leaving the loop early ends the attempt's connection.
+    for await (const chunk of unbroken(body, lost)) {
+      if (this.#over) return;
+      await reader.push(chunk);
+      if (reader.over) return;
     }
     if (!this.#over) await reader.end();
   }
@@ -193,14 +216,17 @@ export class Call {
     const { record } = choice;
     if (record === undefined) throw new Error("an answer without a row");
     record.answered(head.status, head.headers.get("x-amzn-requestid"));
-    if (conversation.stream && head.status === 200) this.#outlet.keepAlive(KEEP_ALIVE);
+    if (head.status === 200) {
+      this.#describe();
+      if (conversation.stream) this.#outlet.keepAlive(KEEP_ALIVE);
+    }
     const render = adapted.stream
       ? chain(record.meter.stage, adapted.events(), conversation.events(choice.index), sse())
       : undefined;
     return createAnswerReader(head, render, {
       output: (bytes) => {
         choice.begun = true;
-        this.#outlet.write(bytes);
+        return this.#outlet.write(bytes);
       },
       ended: (last) => this.#completed(choice, record, last),
       whole: (response) => {
@@ -224,20 +250,22 @@ export class Call {
   async #completed(choice: Choice, record: CallRecord, last: Buffer): Promise<void> {
     await record.completed(200);
     if (this.#over) return;
-    choice.done = true;
-    if (!this.#choices.every(({ done }) => done)) {
-      if (last.length > 0) this.#outlet.write(last);
+    if (this.#choices.some((other) => other !== choice && !other.done)) {
+      choice.done = true;
+      if (last.length > 0) await this.#outlet.write(last);
       return;
     }
-    this.#over = true;
+    this.#describe();
     const { conversation } = this.#request;
-    this.#nameAttempts();
+    // What fails in here fails while the call is not over yet, and is answered as any other failure.
     if (conversation.stream) {
-      const closing = drain(chain({ push: (event) => [event], end: () => conversation.closing() }, sse()).end());
-      this.#outlet.finish(Buffer.concat([last, closing.output]), this.#metadata());
+      const closing = [...conversation.closing()].map(encodeEvent);
+      this.#over = true;
+      this.#outlet.finish(Buffer.concat([last, ...closing]), this.#metadata());
     } else {
-      const responses = this.#choices.flatMap(({ response }) => response ?? []);
-      this.#outlet.whole(conversation.reply(responses), this.#metadata());
+      const reply = conversation.reply(this.#choices.flatMap(({ response }) => response ?? []));
+      this.#over = true;
+      this.#outlet.whole(reply, this.#metadata());
     }
   }
 
@@ -249,19 +277,24 @@ export class Call {
     if (this.#over) return;
     if (next !== undefined) {
       await choice.record?.failed(error, error.status);
+      if (next.fallback) choice.failure ??= error;
       choice.attempt = next;
       // Not awaited: until it is done Envoy's events have to be heard, the client's leaving among them.
       if (!this.#over) void this.#run(choice);
       return;
     }
     if (error.kind.fault !== "client" && error.kind.fault !== "limit") this.#services.onFault(error, this.#request.id);
-    const status = this.#outlet.committed ? 200 : error.status;
-    const committed = this.#outlet.committed;
+    // The rows take a moment to close, and nothing may be committed meanwhile.
+    this.#outlet.stopKeepAlive();
+    const { committed } = this.#outlet;
+    const told = committed ? error : (choice.failure ?? error);
+    const status = committed ? 200 : told.status;
     await this.#end((record) => (record === choice.record ? record.failed(error, status) : record.interrupted(status)));
-    this.#nameAttempts();
-    const metadata = { ...this.#metadata(), error: error.code };
-    if (!committed) return this.#outlet.respond(errorAnswer(error, this.#request.dialect), metadata);
-    this.#outlet.finish(Buffer.concat([...this.#request.dialect.errorEvents(error)].map(encodeEvent)), metadata);
+    this.#countAttempts();
+    const metadata = { ...this.#metadata(), error: told.code };
+    if (this.#outlet.finished) return;
+    if (!committed) return this.#outlet.respond(errorAnswer(told, this.#request.dialect), metadata);
+    this.#outlet.finish(Buffer.concat([...this.#request.dialect.errorEvents(told)].map(encodeEvent)), metadata);
   }
 
   async #end(close: (record: CallRecord) => Promise<void>): Promise<void> {
@@ -271,13 +304,22 @@ export class Call {
     await Promise.all(this.#records.map(close));
   }
 
-  #nameAttempts(): void {
-    if (this.#outlet.committed) return;
-    const { target } = this.#first.attempt;
-    if (this.#records.length > this.#choices.length)
-      this.#outlet.headers["x-gateway-attempts"] = String(this.#records.length);
-    if (target.modelId !== this.#request.conversation.model)
-      this.#outlet.headers["x-gateway-model"] = headerText(target.modelId);
+  /** What became of the request, in headers of the answer. */
+  #describe(): void {
+    const { headers } = this.#outlet;
+    const { conversation } = this.#request;
+    const { target, adapted } = this.#first.attempt;
+    const warnings = [...conversation.warnings, ...adapted.warnings];
+    if (warnings.length > 0) headers["x-gateway-warning"] = headerText(warnings.join("; "));
+    else delete headers["x-gateway-warning"];
+    if (target.modelId !== conversation.model) headers["x-gateway-model"] = headerText(target.modelId);
+    else delete headers["x-gateway-model"];
+    this.#countAttempts();
+  }
+
+  #countAttempts(): void {
+    const count = this.#records.length;
+    if (count > this.#choices.length) this.#outlet.headers["x-gateway-attempts"] = String(count);
   }
 
   /** For the access log: what the call used with all its attempts. */
@@ -285,6 +327,7 @@ export class Call {
     const all = this.#records.map((record) => record.metadata());
     const sum = (name: string) => all.reduce((total, metadata) => total + Number(metadata[name] ?? 0), 0);
     const { target } = this.#first.attempt;
+    const firstTokens = this.#records.flatMap(({ meter }) => meter.firstTokenAt ?? []);
     return {
       ...this.startMetadata(),
       model: target.modelId,
@@ -295,13 +338,23 @@ export class Call {
       cache_read_tokens: sum("cache_read_tokens"),
       cache_write_tokens: sum("cache_write_tokens"),
       estimated: all.some(({ estimated }) => estimated === true),
-      first_token_ms: all.at(-1)?.first_token_ms,
+      first_token_ms: firstTokens.length === 0 ? undefined : Math.min(...firstTokens) - this.#request.startedAt,
       duration_ms: this.#services.now() - this.#request.startedAt,
     };
   }
 }
 
 const NO_BYTES = Buffer.alloc(0);
+
+/** Tells a body that breaks off from a failure of who reads it. */
+async function* unbroken(body: Readable, onBroken: () => void): AsyncIterable<Buffer> {
+  try {
+    yield* body;
+  } catch (cause) {
+    onBroken();
+    throw new GatewayError("upstream_invalid_response", "Amazon Bedrock's answer broke off.", { cause });
+  }
+}
 
 /** Header values are visible ASCII. */
 function headerText(text: string): string {

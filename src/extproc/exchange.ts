@@ -34,6 +34,7 @@ import {
   type Answer,
   emptyAnswer,
   errorAnswer,
+  hadBeenSent,
   jsonAnswer,
   localReplyError,
   modelList,
@@ -43,8 +44,8 @@ import { Call, type CallServices } from "./call.ts";
 import { corsHeaders, headersToRemove, LOCAL_REPLY_HEADER, preflightHeaders } from "./headers.ts";
 import { Outlet } from "./outlet.ts";
 import { dialectOf, findRoute, type Route } from "./routes.ts";
-import type { Exchange } from "./server.ts";
-import type { EnvoyEvent, Headers, Reply } from "./wire.ts";
+import type { Exchange, Send } from "./server.ts";
+import type { EnvoyEvent, Headers } from "./wire.ts";
 
 export interface ExchangeServices extends CallServices {
   readonly dialects: readonly Dialect[];
@@ -86,18 +87,15 @@ const FETCH_SECONDS = 90;
 
 const LARGE_BODY_BYTES = 1024 * 1024;
 
-/** Envoy's response flags for a connection that ended, was reset or timed out after the request had been sent on it. */
-const SENT_UPSTREAM = /\b(UC|UR|UT|SI|UPE)\b/;
-
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
-export function createExchange(services: ExchangeServices, send: (reply: Reply) => void): Exchange {
+export function createExchange(services: ExchangeServices, send: Send): Exchange {
   return new HttpExchange(services, send);
 }
 
 class HttpExchange implements Exchange {
   readonly #services: ExchangeServices;
-  readonly #send: (reply: Reply) => void;
+  readonly #send: Send;
   readonly #outlet: Outlet;
   #phase: Phase = "request_headers";
   #closed = false;
@@ -110,11 +108,9 @@ class HttpExchange implements Exchange {
   #call: Call | undefined;
   #reader: AnswerReader | undefined;
 
-  constructor(services: ExchangeServices, send: (reply: Reply) => void) {
+  constructor(services: ExchangeServices, send: Send) {
     this.#services = services;
-    this.#send = (reply) => {
-      if (!this.#closed) send(reply);
-    };
+    this.#send = (reply) => (this.#closed ? undefined : send(reply));
     this.#outlet = new Outlet(this.#send);
   }
 
@@ -147,7 +143,8 @@ class HttpExchange implements Exchange {
       case "request_body":
         return this.#onRequestBody(event.body);
       case "request_trailers":
-        return this.#send({ type: "pass", event: event.type });
+        this.#send({ type: "pass", event: event.type });
+        return;
       case "response_headers":
         return this.#onResponseHeaders(event.headers, event.endOfStream);
       case "response_body":
@@ -207,7 +204,9 @@ class HttpExchange implements Exchange {
       dialect,
       conversation,
       // What an operator falls back to must not widen what a key may use.
-      targets: resolved.filter((target, index) => index === 0 || isModelAllowed(key, target.modelId)),
+      targets: resolved.filter(
+        ({ name, modelId }, index) => index === 0 || isModelAllowed(key, name) || isModelAllowed(key, modelId),
+      ),
       startedAt,
     };
     const call = new Call(this.#services, request, this.#outlet);
@@ -240,7 +239,7 @@ class HttpExchange implements Exchange {
     }
     this.#phase = "response_body";
     // Envoy answers for Bedrock, which may have had the request before its connection broke.
-    if (flags !== undefined) return this.#call.unanswered(localReplyError(status, flags), SENT_UPSTREAM.test(flags));
+    if (flags !== undefined) return this.#call.unanswered(localReplyError(status, flags), hadBeenSent(flags));
     this.#reader = this.#call.answered({ status, headers });
     return endOfStream ? this.#reader.end() : undefined;
   }

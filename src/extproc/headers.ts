@@ -34,6 +34,8 @@ const EXPOSED = [
   "x-request-id",
   "x-amzn-requestid",
   "x-gateway-warning",
+  "x-gateway-model",
+  "x-gateway-attempts",
   "retry-after",
   "retry-after-ms",
   ...["limit", "remaining", "reset"].flatMap((part) => [`x-ratelimit-${part}-requests`, `x-ratelimit-${part}-tokens`]),

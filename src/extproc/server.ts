@@ -30,7 +30,10 @@ export interface Exchange {
   close(): void;
 }
 
-export type OpenExchange = (send: (reply: Reply) => void) => Exchange;
+/** A promise that is returned asks to wait with more: it resolves when Envoy takes it again, or the stream is over. */
+export type Send = (reply: Reply) => void | Promise<void>;
+
+export type OpenExchange = (send: Send) => Exchange;
 
 export interface ExtProcServer {
   /** Live exchanges. */
@@ -112,23 +115,30 @@ function serve(
   let open = true;
   // Reading goes on only when nothing holds it: an event in work, or Envoy not taking what was written.
   let working = false;
-  let congested = false;
+  let congestion: PromiseWithResolvers<void> | undefined;
 
   const exchange = openExchange((reply) => {
-    if (!open || call.writableEnded || call.destroyed) return;
-    if (call.write(toMessage(reply)) || congested) return;
-    congested = true;
+    if (!open || call.writableEnded || call.destroyed || call.write(toMessage(reply))) return;
+    congestion ??= congested();
+    return congestion.promise;
+  });
+
+  function congested(): PromiseWithResolvers<void> {
+    const relief = Promise.withResolvers<void>();
     call.pause();
     call.once("drain", () => {
-      congested = false;
+      congestion = undefined;
       if (!working) call.resume();
+      relief.resolve();
     });
-  });
+    return relief;
+  }
 
   const close = () => {
     if (!open) return;
     open = false;
     exchange.close();
+    congestion?.resolve();
     onClosed();
   };
 
@@ -150,7 +160,7 @@ function serve(
       call.pause();
       work.then(() => {
         working = false;
-        if (!congested) call.resume();
+        if (congestion === undefined) call.resume();
       }, fail);
     } catch (error) {
       fail(error);

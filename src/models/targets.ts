@@ -7,6 +7,8 @@
 import type { Catalog, ProfileChoice } from "./catalog.ts";
 
 export interface Target {
+  /** What the client, or the operator's fallback, calls the model. */
+  readonly name: string;
   /** The id or ARN in Bedrock's path. */
   readonly modelId: string;
   readonly region: string;
@@ -30,9 +32,9 @@ export interface TargetRules {
 }
 
 export function createTargets(catalog: Catalog, region: string, rules: TargetRules): Targets {
-  async function target(model: string, where: string | undefined): Promise<Target> {
+  async function target(name: string, model: string, where: string | undefined): Promise<Target> {
     const modelId = callableId(model, where);
-    return { modelId, region: where ?? region, foundationModel: await catalog.foundationModel(modelId) };
+    return { name, modelId, region: where ?? region, foundationModel: await catalog.foundationModel(modelId) };
   }
 
   /** The catalog is the gateway's own region's: in another one an id is sent as it is written. */
@@ -50,9 +52,11 @@ export function createTargets(catalog: Catalog, region: string, rules: TargetRul
     aliases: [...rules.aliases.keys()],
     async resolve(model) {
       const alias = rules.aliases.get(model);
-      const first = await target(alias?.model ?? model, alias?.region);
+      const first = await target(model, alias?.model ?? model, alias?.region);
       const fallbacks = rules.fallbacks.get(model) ?? rules.fallbacks.get(alias?.model ?? model) ?? [];
-      const others = fallbacks.map((fallback) => target(fallback.model ?? alias?.model ?? model, fallback.region));
+      const others = fallbacks.map((fallback) =>
+        target(fallback.model ?? model, fallback.model ?? alias?.model ?? model, fallback.region),
+      );
       return [first, ...(await Promise.all(others))];
     },
     async profileOf(failed) {

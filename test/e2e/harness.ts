@@ -20,6 +20,7 @@ import { type Environment, readConfig } from "../../src/config.ts";
 import { findEnvoy } from "../../src/envoy/install.ts";
 import { isJsonObject } from "../../src/json.ts";
 import { createLogger } from "../../src/log.ts";
+import { parseOperatorConfig } from "../../src/operator-config.ts";
 import {
   SIMULATOR_CREDENTIALS,
   type Simulator,
@@ -39,6 +40,8 @@ export interface TestGatewayOptions {
   readonly credentials?: CredentialSource | "environment";
   /** False lets bodies pass that AWS's model would refuse. */
   readonly judge?: boolean;
+  /** GATEWAY_CONFIG's content, as YAML. */
+  readonly operator?: string;
   readonly adaptEnvoyConfig?: (yaml: string) => string;
 }
 
@@ -115,6 +118,9 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     envoy: await findEnvoy({ env: process.env, log: (line) => console.error(line) }),
     envoyStderr: envoyLogFile.fd,
     ...credentialsOption(options.credentials),
+    ...(options.operator === undefined
+      ? {}
+      : { operator: parseOperatorConfig(options.operator, "operator.yaml", config.aws.region) }),
     ...(options.adaptEnvoyConfig === undefined ? {} : { adaptEnvoyConfig: options.adaptEnvoyConfig }),
   }).catch(async (cause: unknown) => {
     const log = readFileSync(envoyLogPath, "utf8");

@@ -100,7 +100,7 @@ export function openExchange(services: Partial<ExchangeServices> = {}, ledger: P
       onFault,
       ...services,
     },
-    (reply) => sent.push(reply),
+    (reply) => void sent.push(reply),
   );
   return {
     sent,
