@@ -3,6 +3,7 @@
  * Only text is compared here: what a name resolves to is the catalog's business.
  */
 import { GatewayError } from "../errors.ts";
+import { matchesGlob } from "../glob.ts";
 import type { Key } from "../store/store.ts";
 
 const MAX_NAMED = 20;
@@ -20,20 +21,5 @@ export function assertModelAllowed(key: Pick<Key, "models">, model: string): voi
 }
 
 export function isModelAllowed({ models }: Pick<Key, "models">, model: string): boolean {
-  return models.length === 0 || models.some((pattern) => matches(pattern, model));
-}
-
-/** Each literal part is looked for once from left to right, so no pattern can take long. */
-function matches(pattern: string, model: string): boolean {
-  const [first = "", ...rest] = pattern.split("*");
-  const last = rest.pop();
-  if (last === undefined) return pattern === model;
-  if (!model.startsWith(first) || !model.endsWith(last)) return false;
-  let position = first.length;
-  for (const part of rest) {
-    const at = model.indexOf(part, position);
-    if (at < 0) return false;
-    position = at + part.length;
-  }
-  return position <= model.length - last.length;
+  return models.length === 0 || models.some((pattern) => matchesGlob(pattern, model));
 }

@@ -6,6 +6,7 @@
  * parsed. A model that no row knows gets what most models take and nothing that some refuse.
  */
 import type { Effort } from "../bedrock/intent.ts";
+import { matchesGlob } from "../glob.ts";
 import { CAPABILITY_TABLE, UNKNOWN_MODEL } from "./capability-table.ts";
 
 export interface Capabilities {
@@ -105,7 +106,7 @@ export type CapabilityOverride = { readonly match: string } & {
 /** Later overrides win over earlier ones, and all over the table. */
 export function capabilitiesOf(foundationModelId: string, overrides: readonly CapabilityOverride[] = []): Capabilities {
   const known = capabilityRow(foundationModelId)?.capabilities ?? UNKNOWN_MODEL;
-  const columns = overrides.flatMap(({ match, ...row }) => (matches(match, foundationModelId) ? [row] : []));
+  const columns = overrides.flatMap(({ match, ...row }) => (matchesGlob(match, foundationModelId) ? [row] : []));
   return Object.assign({}, known, ...columns);
 }
 
@@ -121,19 +122,4 @@ export function capabilityRow(foundationModelId: string): CapabilityRow | undefi
     }
   }
   return found;
-}
-
-/** Each literal part is looked for once from left to right, so no pattern can take long. */
-function matches(pattern: string, id: string): boolean {
-  const [first = "", ...rest] = pattern.split("*");
-  const last = rest.pop();
-  if (last === undefined) return pattern === id;
-  if (!id.startsWith(first) || !id.endsWith(last)) return false;
-  let position = first.length;
-  for (const part of rest) {
-    const at = id.indexOf(part, position);
-    if (at < 0) return false;
-    position = at + part.length;
-  }
-  return position <= id.length - last.length;
 }
