@@ -13,8 +13,18 @@ export interface JsonObject {
 
 const LONG_NUMBER = /\d{16}/;
 
+/**
+ * How many brackets and commas a text may hold, those in strings included: they are JSON in JSON when a tool's arguments
+ * are read. A body of 32 MiB could otherwise become ten million values, and hold the event loop for 20 s. What fits a
+ * model's context has far fewer.
+ */
+export const MAX_JSON_VALUES = 1_000_000;
+
 /** Parses `text`; throws SyntaxError as JSON.parse does. Long numbers come back as raw JSON values, see above. */
 export function parseJson(text: string): unknown {
+  if (text.length > MAX_JSON_VALUES && hasTooManyValues(text)) {
+    throw new SyntaxError(`it has more than ${MAX_JSON_VALUES} values.`);
+  }
   try {
     return LONG_NUMBER.test(text) ? JSON.parse(text, keepLongNumbers) : JSON.parse(text);
   } catch (cause) {
@@ -44,6 +54,18 @@ export function isJsonObject(value: unknown): value is JsonObject {
 
 // TypeScript's library does not know these two yet.
 const JSON_RAW = JSON as typeof JSON & { rawJSON(text: string): object; isRawJSON(value: unknown): boolean };
+
+function hasTooManyValues(text: string): boolean {
+  let count = 0;
+  // By native search: images, which most large bodies consist of, have none of the three.
+  for (const mark of [",", "[", "{"]) {
+    for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) {
+      count += 1;
+      if (count > MAX_JSON_VALUES) return true;
+    }
+  }
+  return false;
+}
 
 function keepLongNumbers(_key: string, value: unknown, context?: { source?: string }): unknown {
   const source = context?.source;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { isJsonObject, isTooDeep, parseJson, stringifyJson } from "../src/json.ts";
+import { isJsonObject, isTooDeep, MAX_JSON_VALUES, parseJson, stringifyJson } from "../src/json.ts";
 
 describe("parseJson and stringifyJson", () => {
   for (const text of [
@@ -46,6 +46,33 @@ describe("parseJson and stringifyJson", () => {
     for (const text of ["", "{", "{'a':1}", "[1,]", '{"a":12345678901234567890', "01", "NaN"]) {
       assert.throws(() => parseJson(text), SyntaxError, text);
     }
+  });
+});
+
+describe("JSON of very many values", () => {
+  const values = (count: number, inside: string) => `[${inside.repeat(count)}12345678901234567890]`;
+  for (const [unit, marks] of [
+    ["0,", 1],
+    ["[],", 2],
+    ["{},", 2],
+  ] as const) {
+    it(`is a SyntaxError, in no time, when they are ${unit}`, () => {
+      const start = performance.now();
+      assert.throws(() => parseJson(values(10_000_000, unit)), {
+        name: "SyntaxError",
+        message: "it has more than 1000000 values.",
+      });
+      assert.ok(performance.now() - start < 2_000, `took ${performance.now() - start} ms`);
+      assert.throws(() => parseJson(values(MAX_JSON_VALUES / marks, unit)), SyntaxError);
+    });
+  }
+  it("is read up to the limit", () => {
+    const parsed = parseJson(`[${"0,".repeat(MAX_JSON_VALUES - 1)}0]`);
+    assert.ok(Array.isArray(parsed) && parsed.length === MAX_JSON_VALUES);
+  });
+  it("counts what is JSON in a string, and no other text", () => {
+    assert.throws(() => parseJson(JSON.stringify({ arguments: values(MAX_JSON_VALUES, "0,") })), SyntaxError);
+    assert.ok(isJsonObject(parseJson(JSON.stringify({ image: "A".repeat(10 * MAX_JSON_VALUES) }))));
   });
 });
 

@@ -20,10 +20,11 @@ export function requestMetadata(entries: Iterable<readonly [key: string, value: 
   const kept = new Map<string, string>();
   let dropped = 0;
   for (const [name, value] of entries) {
-    const key = clean(name).trim();
-    const text = textOf(value);
     const room = kept.size < MAX_ENTRIES - OWN_ENTRIES;
-    if (text === undefined || key === "" || !room || kept.has(key) || key.startsWith(OWN_PREFIX)) dropped += 1;
+    const text = room ? textOf(value) : undefined;
+    // A million entries may come: what is left out anyway is not cleaned first.
+    const key = text === undefined ? "" : clean(name).trim();
+    if (text === undefined || key === "" || kept.has(key) || key.startsWith(OWN_PREFIX)) dropped += 1;
     else kept.set(key, clean(text));
   }
   return {

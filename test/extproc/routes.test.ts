@@ -35,6 +35,14 @@ describe("findRoute", () => {
     it(`takes GET ${path} as one model`, () => assert.deepEqual(find("GET", path), { kind: "model", id }));
   }
 
+  it("is done with 60,000 slashes at once: anybody may send them, without a key", () => {
+    const path = `/v1${"/".repeat(60_000)}x`;
+    const start = performance.now();
+    assert.throws(() => find("POST", path), { code: "unknown_path" });
+    assert.equal(dialectOf(path, dialects), undefined);
+    assert.ok(performance.now() - start < 200, `took ${performance.now() - start} ms`);
+  });
+
   it("takes GET and HEAD of the root and of the health check", () => {
     for (const method of ["GET", "HEAD"]) {
       for (const path of ["/", "", "/v1", "/v1/", "/?x"]) assert.deepEqual(find(method, path), { kind: "root" });
