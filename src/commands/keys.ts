@@ -29,7 +29,7 @@ const NONE = "none";
 export function keysCommand(io: CommandIo): Command {
   const command = createCommand("keys", io).description("Manage the keys that developers use");
 
-  settingOptions(command.command("create").description("make a key; its secret is shown once"))
+  settingOptions(command.command("create").description("Make a key; its secret is shown once"))
     .requiredOption("--name <name>", "whose key it is")
     .action((options: SettingOptions & JsonOption & { name: string }) =>
       withKeys(io, async (keys) =>
@@ -39,13 +39,13 @@ export function keysCommand(io: CommandIo): Command {
 
   command
     .command("list")
-    .description("show all keys")
+    .description("Show all keys")
     .option("--json", "print a JSON array")
     .action((options: JsonOption) => withKeys(io, async (keys) => showList(io, await keys.list(), options)));
 
   command
     .command("show")
-    .description("show one key")
+    .description("Show one key")
     .argument("<id>", "a key's id, or its name")
     .option("--json", "print a JSON object")
     .action((ref: string, options: JsonOption) =>
@@ -53,7 +53,7 @@ export function keysCommand(io: CommandIo): Command {
     );
 
   settingOptions(
-    command.command("update").description("change a key's settings").argument("<id>", "a key's id, or its name"),
+    command.command("update").description("Change a key's settings").argument("<id>", "a key's id, or its name"),
   )
     .option("--name <name>", "a new name")
     .action((ref: string, options: SettingOptions & JsonOption) =>
@@ -62,7 +62,7 @@ export function keysCommand(io: CommandIo): Command {
 
   command
     .command("revoke")
-    .description("end a key for good")
+    .description("End a key for good")
     .argument("<id>", "a key's id, or its name")
     .option("--json", "print a JSON object")
     .action((ref: string, options: JsonOption) =>
@@ -71,7 +71,7 @@ export function keysCommand(io: CommandIo): Command {
 
   command
     .command("rotate")
-    .description("give a key a new secret; it is shown once")
+    .description("Give a key a new secret; it is shown once")
     .argument("<id>", "a key's id, or its name")
     .option("--grace <duration>", "how long the old secret still works, such as 1h", "0s")
     .option("--json", "print a JSON object")
