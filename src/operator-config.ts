@@ -19,6 +19,7 @@ import {
   UNKNOWN_KEY,
 } from "./operator-config/schema.ts";
 import { type Path, parseSource, type Source } from "./operator-config/source.ts";
+import { completeRates, type PriceOverride } from "./usage/prices.ts";
 
 export interface OperatorConfig {
   readonly models: {
@@ -42,6 +43,8 @@ export interface OperatorConfig {
     /** Which inference profile a bare model id is resolved to where it can't be called by itself. */
     readonly automatic: "geo" | "global" | "off";
   };
+  /** In the file's order. */
+  readonly prices: readonly PriceOverride[];
 }
 
 export interface ModelTarget {
@@ -194,7 +197,20 @@ function effective(file: FileContent, ownRegion: string | undefined): OperatorCo
     images: { fetch: { enabled, allow, maxBytes: max_bytes, timeoutMs: timeout } },
     caching: { auto: file.caching.auto },
     profiles: file.profiles,
+    prices: file.prices.map(priceOverride),
   });
+}
+
+function priceOverride(price: FileContent["prices"][number]): PriceOverride {
+  const { match, from, service_tier: tier, input, output, cache_read, cache_write_5m, cache_write_1h } = price;
+  const rates = completeRates({
+    input,
+    output,
+    cacheRead: cache_read ?? undefined,
+    cacheWrite5m: cache_write_5m ?? undefined,
+    cacheWrite1h: cache_write_1h ?? undefined,
+  });
+  return { match, ...(from != null && { from }), tier, rates };
 }
 
 /** A fallback with its alias resolved. */

@@ -16,6 +16,7 @@ const DEFAULTS = {
   images: { fetch: { enabled: false, allow: [], maxBytes: 5 * 1024 * 1024, timeoutMs: 8_000 } },
   caching: { auto: undefined },
   profiles: { automatic: "geo" },
+  prices: [],
 };
 
 describe("the operator's file", () => {
@@ -26,7 +27,7 @@ describe("the operator's file", () => {
       "\n",
       "# nothing yet\n",
       "{}",
-      "models:\nregions:\nimages:\n  fetch:\n    allow:\ncaching:\n  auto:\nprofiles:\n",
+      "models:\nregions:\nimages:\n  fetch:\n    allow:\ncaching:\n  auto:\nprofiles:\nprices:\n",
     ]) {
       assert.deepEqual(parse(text), DEFAULTS, JSON.stringify(text));
     }
@@ -288,6 +289,66 @@ describe("caching.auto and profiles.automatic", () => {
   });
 });
 
+describe("prices", () => {
+  it("are in USD per million tokens, as numbers or as text, and read exactly", () => {
+    const { prices } = parse(`
+      prices:
+        - {match: "*.anthropic.claude-opus-5", from: 2026-12-01, input: 4.5, output: "22.50", cache_read: 0.45,
+           cache_write_5m: 5.625, cache_write_1h: 9}
+        - {match: my.model, service_tier: flex, input: 0.000001, output: 999999.999999}`);
+    assert.deepEqual(prices, [
+      {
+        match: "*.anthropic.claude-opus-5",
+        from: Date.parse("2026-12-01T00:00:00Z"),
+        tier: "default",
+        rates: {
+          input: 4_500_000n,
+          output: 22_500_000n,
+          cacheRead: 450_000n,
+          cacheWrite5m: 5_625_000n,
+          cacheWrite1h: 9_000_000n,
+        },
+      },
+      {
+        match: "my.model",
+        tier: "flex",
+        rates: { input: 1n, output: 999_999_999_999n, cacheRead: 1n, cacheWrite5m: 1n, cacheWrite1h: 1n },
+      },
+    ]);
+  });
+
+  it("are refused with their line where they are not exact, not whole or not prices", () => {
+    const wrong = problems(`prices:
+  - {match: x, input: 0.0000001, output: 1}
+  - {match: x, input: 0.10000000000000000001, output: 1}
+  - {match: x, input: -1, output: "1 USD"}
+  - {match: x, output: 1}
+  - {match: x, input: 1, output: 1, from: 2026-02-30}
+  - {match: x, input: 1, output: 1, from: tomorrow}
+  - {match: x, input: 1, output: 1, cache_write: 1}
+  - {match: x, input: 1, output: 1, service_tier: batch}
+  - {match: x, input: 1000000, output: 1}
+  - {input: 1, output: 1}
+`);
+    const expected = [
+      /^f:2:16: prices\[0\]\.input must be USD per million tokens, with at most six decimals, got 1e-7/,
+      /^f:3:16: prices\[1\]\.input must be USD .*, got "0\.10000000000000000001"/,
+      /^f:4:16: prices\[2\]\.input must be USD/,
+      /^f:4:27: prices\[2\]\.output must be USD/,
+      /^f:5:5: prices\[3\]\.input is missing/,
+      /^f:6:37: prices\[4\]\.from must be a UTC date such as 2026-12-01, got "2026-02-30"/,
+      /^f:7:37: prices\[5\]\.from must be a UTC date/,
+      /^f:8:37: prices\[6\]\.cache_write is not a key that is known here, did you mean cache_write_(5m|1h)\?/,
+      /^f:9:37: prices\[7\]\.service_tier must be default, priority or flex, got "batch"/,
+      /^f:10:16: prices\[8\]\.input must be USD/,
+      /^f:11:5: prices\[9\]\.match is missing/,
+    ];
+    assert.equal(wrong.length, expected.length, wrong.join("\n"));
+    for (const [index, pattern] of expected.entries()) assert.match(wrong[index] ?? "", pattern);
+    assert.match(problems("prices: {match: x}").join(), /prices must be a list, got a mapping/);
+  });
+});
+
 describe("problems", () => {
   it("come all at once, by line, each with its place", () => {
     const file = `models:
@@ -306,7 +367,7 @@ nonsense: 1
       'f:6:11: images.fetch.enabled must be true or false, got "maybe".',
       "f:7:11: images.fetch.max_byte is not a key that is known here, did you mean max_bytes?",
       "f:8:11: regions.allowed must hold the gateway's own region, us-east-1.",
-      "f:9:1: nonsense is not a key that is known here: there are models, regions, images, caching, profiles.",
+      "f:9:1: nonsense is not a key that is known here: there are models, regions, images, caching, profiles, prices.",
     ]);
   });
 

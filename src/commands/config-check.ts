@@ -5,6 +5,8 @@
 import type { Command } from "commander";
 import { type Config, ConfigError, readConfig } from "../config.ts";
 import { type OperatorConfig, readOperatorConfig } from "../operator-config.ts";
+import { formatUsd } from "../usage/cost.ts";
+import { DEFAULT_TIER, type PriceOverride } from "../usage/prices.ts";
 import { CommandFailure, type CommandIo, createCommand } from "./command.ts";
 
 export function configCheckCommand(io: CommandIo): Command {
@@ -45,7 +47,7 @@ function environmentRows({ clients, tls, admin, aws, logLevel }: Config): string
   ];
 }
 
-function fileRows({ models, regions, images, caching, profiles }: OperatorConfig): string[][] {
+function fileRows({ models, regions, images, caching, profiles, prices }: OperatorConfig): string[][] {
   const { enabled, allow, maxBytes, timeoutMs } = images.fetch;
   const { auto } = caching;
   const parts = auto && (["system", "tools", "conversation"] as const).filter((part) => auto[part]);
@@ -60,7 +62,17 @@ function fileRows({ models, regions, images, caching, profiles }: OperatorConfig
     ],
     ["auto caching", auto === undefined ? "off" : `${parts?.join(", ") || "nothing"}; ttl ${auto.ttl}`],
     ["profiles", profiles.automatic],
+    ...prices.map((price) => ["price", priceText(price)]),
   ];
+}
+
+const MILLION = 1_000_000n;
+
+/** In USD per million tokens. */
+function priceText({ match, from, tier, rates }: PriceOverride): string {
+  const columns = Object.entries(rates).map(([name, rate]) => `${name} ${formatUsd(rate * MILLION)}`);
+  const since = from === undefined ? "" : ` from ${new Date(from).toISOString().slice(0, 10)}`;
+  return `${match}${tier === DEFAULT_TIER ? "" : ` (${tier})`}: ${columns.join(", ")}${since}`;
 }
 
 function targetText({ model = "the same model", region }: { model?: string; region?: string }): string {

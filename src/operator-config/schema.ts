@@ -8,6 +8,7 @@ import * as v from "valibot";
 import { REGION } from "../bedrock/endpoints.ts";
 import { parseHostRule } from "../media/host-rules.ts";
 import { assertModelId } from "../models/model-id.ts";
+import { DEFAULT_TIER, parseRate } from "../usage/prices.ts";
 import { CAPABILITY_COLUMNS } from "./capability-columns.ts";
 
 type Schema<T> = v.GenericSchema<unknown, T>;
@@ -60,6 +61,21 @@ const duration = leaf((value) => {
   throw mustBe("a time such as 8s or 500ms, of at most 60s", value);
 });
 
+/** The start of a day, UTC. */
+const date = leaf((value) => {
+  const day = typeof value === "string" && /^\d{4}-\d\d-\d\d$/.test(value) ? new Date(value) : undefined;
+  // A 31st of February is a day in March to Date.
+  if (day?.getTime() && day.toISOString().startsWith(String(value))) return day.getTime();
+  throw mustBe("a UTC date such as 2026-12-01", value);
+});
+
+const usdPerMillion = leaf((value) => {
+  // Up to twelve digits a double prints what was written; of longer ones source.ts keeps the text.
+  const rate = typeof value === "string" || typeof value === "number" ? parseRate(String(value)) : undefined;
+  if (rate !== undefined) return rate;
+  throw mustBe("USD per million tokens, with at most six decimals", value);
+});
+
 export const regionList = list(region, { min: 1 });
 
 export const aliasMap = mapOf(
@@ -89,6 +105,20 @@ const capabilityOverride = v.pipe(
   v.check((override) => Object.keys(override).length > 1, "must set at least one capability beside match"),
 );
 
+const price = section(
+  {
+    match: modelPattern,
+    from: v.nullish(date),
+    service_tier: v.nullish(oneOf([DEFAULT_TIER, "priority", "flex"]), DEFAULT_TIER),
+    input: usdPerMillion,
+    output: usdPerMillion,
+    cache_read: v.nullish(usdPerMillion),
+    cache_write_5m: v.nullish(usdPerMillion),
+    cache_write_1h: v.nullish(usdPerMillion),
+  },
+  "a mapping with match, input and output",
+);
+
 export const fileSchema = section({
   models: v.nullish(
     section({
@@ -115,6 +145,7 @@ export const fileSchema = section({
   ),
   caching: v.nullish(section({ auto: v.nullish(autoCaching(), "off") }), {}),
   profiles: v.nullish(section({ automatic: v.nullish(oneOf(["geo", "global", "off"]), "geo") }), {}),
+  prices: v.nullish(list(price), []),
 });
 
 export type FileContent = v.InferOutput<typeof fileSchema>;

@@ -2,9 +2,9 @@
  * A YAML text with its places: what it holds as plain values, and the line and column of any path in it.
  *
  * YAML 1.2 (https://yaml.org/spec/1.2.2/), one document, every key once. Nothing is merged with `<<`, and unknown tags
- * are problems.
+ * are problems. A number of more digits than a double is sure to keep stays the text that it was.
  */
-import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
+import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
 
 export type Path = readonly (string | number)[];
 
@@ -36,12 +36,24 @@ export function parseSource(text: string): { source: Source } | { problems: read
     text: message,
   }));
   if (problems.length > 0) return { problems };
+  keepLongNumbers(document);
   try {
     return { source: { value: document.toJS(), place: (path) => placeAt(offsetOf(document, path)) } };
   } catch (error) {
     // An alias without its anchor; the library does not say where.
     return { problems: [{ line: 1, column: 1, text: error instanceof Error ? error.message : String(error) }] };
   }
+}
+
+const SURE_DIGITS = 15;
+
+function keepLongNumbers(document: Document.Parsed): void {
+  visit(document, {
+    Scalar(_, node) {
+      const digits = node.source?.replace(/\D/g, "") ?? "";
+      if (typeof node.value === "number" && digits.length > SURE_DIGITS) node.value = node.source;
+    },
+  });
 }
 
 function offsetOf(document: Document.Parsed, path: Path): number {

@@ -43,7 +43,7 @@ export interface PriceOverride {
   /** A model id in which `*` stands for any characters. */
   readonly match: string;
   /** Unix milliseconds. */
-  readonly from?: number | undefined;
+  readonly from?: number;
   readonly tier: string;
   readonly rates: Rates;
 }
@@ -115,7 +115,7 @@ export function completeRates({ input, output, cacheRead, cacheWrite5m, cacheWri
 
 /** `0.075`, USD per million tokens, as pico-dollars a token; undefined for what is no such decimal. */
 export function parseRate(text: string): bigint | undefined {
-  const [, whole, fraction = ""] = /^(\d{1,9})(?:\.(\d{1,6}))?$/.exec(text) ?? [];
+  const [, whole, fraction = ""] = /^(\d{1,6})(?:\.(\d{1,6}))?$/.exec(text) ?? [];
   return whole === undefined ? undefined : BigInt(whole + fraction.padEnd(6, "0"));
 }
 
