@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: what the gateway costs, beside a bare Envoy that does the same work on the same machine in the same run.
  *
- *     npm run bench -- [--json] [--only chat,stream,burst] [--rounds 4] [--seconds 2.5] [--connections 16] [--profile DIR]
+ *     npm run bench -- [--json] [--only chat,stream,burst] [--rounds 4] [--seconds 2.5] [--profile DIR]
  *
  * Rounds are interleaved (direct, envoy, echo, gateway, direct, …) and the table shows medians, because the speed of a
  * shared machine drifts. Times depend on how busy it is; the processor time of each process per request, and its ratio to
@@ -52,13 +52,11 @@ const { values } = parseArgs({
     only: { type: "string", default: works.map(({ name }) => name).join(",") },
     rounds: { type: "string", default: "4" },
     seconds: { type: "string", default: "2.5" },
-    connections: { type: "string", default: "16" },
     profile: { type: "string" },
   },
 });
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
-const connections = Number(values.connections);
 const interrupted = new AbortController();
 process.once("SIGINT", () => interrupted.abort(new Error("interrupted")));
 
@@ -80,15 +78,16 @@ async function measure(work: Work): Promise<Row[]> {
   const load = startChild("load.ts", parts);
   const pids = { simulator: targets.simulator, load: load.pid ?? 0 };
   const results = new Map<TargetName, Round[]>(targets.all.map(({ name }) => [name, []]));
-  for (const target of targets.all) await round(target, pids, load, WARM_UP_SECONDS);
+  for (const target of targets.all) await round(target, work, pids, load, WARM_UP_SECONDS);
   for (let count = 0; count < rounds; count += 1)
-    for (const target of targets.all) results.get(target.name)?.push(await round(target, pids, load, seconds));
+    for (const target of targets.all) results.get(target.name)?.push(await round(target, work, pids, load, seconds));
   const bare = results.get("envoy") ?? [];
   return targets.all.map((target) => summary(work, target, results.get(target.name) ?? [], bare));
 }
 
 async function round(
   target: Target,
+  { connections }: Work,
   { simulator, load }: { simulator: number; load: number },
   generator: ChildProcess,
   duration: number,
@@ -163,7 +162,7 @@ function aimsOf({ name, maxRatio }: Work, measured: readonly Row[]): Aim[] {
 function print(): void {
   const judged = aims.map((aim) => ({ ...aim, holds: aim.measured <= aim.limit }));
   if (values.json) {
-    process.stdout.write(`${JSON.stringify({ connections, rounds, seconds, works, rows, aims: judged }, null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify({ rounds, seconds, works, rows, aims: judged }, null, 2)}\n`);
     return;
   }
   const head = "work target req/s p50 p99 first(p50) first(p99) Envoy service together ratio simulator load memory";
@@ -185,9 +184,9 @@ function print(): void {
   );
   const about = works
     .filter(({ name }) => rows.some(({ work }) => work === name))
-    .map((work) => `${work.name}: ${work.about}`);
+    .map((work) => `${work.name}: ${work.about}, ${work.connections} under way`);
   process.stdout.write(
-    `${availableParallelism()} cores, ${model}; ${connections} connections, Envoy with one worker. ${about.join("; ")}.\n` +
+    `${availableParallelism()} cores, ${model}; Envoy with one worker. ${about.join("; ")}.\n` +
       "Times in ms; processor time in µs per request or stream, by process; memory: the service's peak in MB.\n\n" +
       `${table}\n\n${said.join("\n")}\n`,
   );

@@ -158,9 +158,15 @@ async function startService(
   const { key }: { key: string } = JSON.parse(stdout);
 
   const profile = profileDir === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", profileDir];
-  const child = spawn(process.execPath, [...profile, main, "serve"], { env, stdio: "ignore" });
+  const child = spawn(process.execPath, [...(await nodeFlags()), ...profile, main, "serve"], { env, stdio: "ignore" });
   parts.defer(() => end(child));
   return { pid: pidOf(child), key };
+}
+
+/** Those that `npm start` gives Node.js. */
+async function nodeFlags(): Promise<string[]> {
+  const { scripts }: { scripts: { start: string } } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
+  return scripts.start.split(" ").filter((word) => word.startsWith("--"));
 }
 
 /** Waits until the target serves. */
