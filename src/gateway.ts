@@ -23,6 +23,7 @@ import { type OperatorConfig, parseOperatorConfig } from "./operator-config.ts";
 import { openStore } from "./store/open.ts";
 import { createCallRecorder } from "./usage/call-record.ts";
 import { createLedger } from "./usage/ledger.ts";
+import { createPrices } from "./usage/prices.ts";
 
 export interface Gateway {
   readonly adminPort: number;
@@ -85,6 +86,7 @@ export async function startGateway({
     egress: (signed: SignedCall, signal: AbortSignal) => sendSigned(egress, signed, signal),
     recorder: createCallRecorder({
       ledger: createLedger(store.calls),
+      prices: createPrices(operator.prices),
       now,
       log: (line) => log.info(line, "call"),
       onFault: report("a call's row was not closed"),

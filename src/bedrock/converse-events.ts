@@ -60,6 +60,7 @@ function readEvent(eventType: string, body: JsonObject): ConverseEvent {
         usage: tokenUsage(object(body.usage)),
         ...optional("latencyMs", count(object(body.metrics).latencyMs)),
         ...optional("serviceTier", text(object(body.serviceTier).type)),
+        ...optional("performance", text(object(body.performanceConfig).latency)),
         ...optional("trace", body.trace),
       };
     default:

@@ -23,6 +23,7 @@ export function converseResponse(value: unknown): ConverseResponse {
   const { additionalModelResponseFields, trace } = value;
   const latencyMs = number(member(value, "metrics"), "latencyMs");
   const tier = text(member(value, "serviceTier"), "type");
+  const latency = text(member(value, "performanceConfig"), "latency");
   return {
     output: {
       message: { role: text(message, "role") ?? "assistant", content: message.content.filter(isJsonObject).map(block) },
@@ -32,6 +33,7 @@ export function converseResponse(value: unknown): ConverseResponse {
     ...(latencyMs !== undefined && { metrics: { latencyMs } }),
     ...(additionalModelResponseFields !== undefined && { additionalModelResponseFields }),
     ...(tier !== undefined && { serviceTier: { type: tier } }),
+    ...(latency !== undefined && { performanceConfig: { latency } }),
     ...(trace !== undefined && { trace }),
   };
 }

@@ -136,6 +136,7 @@ export interface ConverseResponse {
   metrics?: { latencyMs?: number };
   additionalModelResponseFields?: JsonValue;
   serviceTier?: { type?: string };
+  performanceConfig?: { latency?: string };
   trace?: JsonValue;
 }
 
@@ -165,7 +166,14 @@ export type ConverseEvent =
   | { type: "contentBlockDelta"; index: number; delta: BlockDelta }
   | { type: "contentBlockStop"; index: number }
   | { type: "messageStop"; stopReason: string; additionalModelResponseFields?: JsonValue }
-  | { type: "metadata"; usage: TokenUsage; latencyMs?: number; serviceTier?: string; trace?: JsonValue }
+  | {
+      type: "metadata";
+      usage: TokenUsage;
+      latencyMs?: number;
+      serviceTier?: string;
+      performance?: string;
+      trace?: JsonValue;
+    }
   | { type: "unknown"; eventType: string };
 
 export interface BlockStart {

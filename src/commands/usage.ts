@@ -1,5 +1,6 @@
 /** `usage`: what was used, by key, team, model or day, as a table, JSON or CSV. */
 import { type Command, Option } from "commander";
+import { parseUsd, showUsd } from "../usage/cost.ts";
 import {
   groupColumnNames,
   USAGE_GROUPINGS,
@@ -25,7 +26,7 @@ interface UsageOptions {
 
 export function usageCommand(io: CommandIo): Command {
   return createCommand("usage", io)
-    .description("Show the tokens that were used")
+    .description("Show the tokens that were used, and what they cost")
     .addOption(new Option("--by <group>", "what to add up").choices([...USAGE_GROUPINGS]).default("key"))
     .option(
       "--from <when>",
@@ -103,5 +104,5 @@ function heading(column: string): string {
 
 function showNumber(value: number | string | null): string {
   if (value === null) return "-";
-  return typeof value === "number" ? value.toLocaleString("en-US") : value;
+  return typeof value === "number" ? value.toLocaleString("en-US") : showUsd(parseUsd(value));
 }

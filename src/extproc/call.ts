@@ -21,6 +21,7 @@ import type { Target } from "../models/targets.ts";
 import type { Key } from "../store/store.ts";
 import { chain } from "../transform.ts";
 import type { CallRecord, CallRecorder } from "../usage/call-record.ts";
+import { formatUsd } from "../usage/cost.ts";
 import { type AnswerHead, type AnswerReader, createAnswerReader } from "./answer-reader.ts";
 import { errorAnswer, hadBeenSent, localReplyError } from "./answers.ts";
 import { LOCAL_REPLY_HEADER } from "./headers.ts";
@@ -168,6 +169,7 @@ export class Call {
       modelRequested: conversation.model,
       modelInvoked: target.modelId,
       region: target.region,
+      foundationModel: target.foundationModel,
       request: adapted.request,
       stream: conversation.stream,
       startedAt: further === 0 ? startedAt : this.#services.now(),
@@ -265,6 +267,8 @@ export class Call {
     } else {
       const reply = conversation.reply(this.#choices.flatMap(({ response }) => response ?? []));
       this.#over = true;
+      const cost = this.#cost();
+      if (cost !== undefined) this.#outlet.headers["x-gateway-cost"] = formatUsd(cost);
       this.#outlet.whole(reply, this.#metadata());
     }
   }
@@ -322,11 +326,18 @@ export class Call {
     if (count > this.#choices.length) this.#outlet.headers["x-gateway-attempts"] = String(count);
   }
 
+  /** Of all attempts. Undefined where one of them has no price. */
+  #cost(): bigint | undefined {
+    const costs = this.#records.map(({ cost }) => cost);
+    return costs.every((cost) => cost !== undefined) ? costs.reduce((sum, cost) => sum + cost, 0n) : undefined;
+  }
+
   /** For the access log: what the call used with all its attempts. */
   #metadata(): Metadata {
     const all = this.#records.map((record) => record.metadata());
     const sum = (name: string) => all.reduce((total, metadata) => total + Number(metadata[name] ?? 0), 0);
     const { target } = this.#first.attempt;
+    const cost = this.#cost();
     const firstTokens = this.#records.flatMap(({ meter }) => meter.firstTokenAt ?? []);
     return {
       ...this.startMetadata(),
@@ -338,6 +349,8 @@ export class Call {
       cache_read_tokens: sum("cache_read_tokens"),
       cache_write_tokens: sum("cache_write_tokens"),
       estimated: all.some(({ estimated }) => estimated === true),
+      // As text: a number would lose digits.
+      cost_usd: cost === undefined ? undefined : formatUsd(cost),
       first_token_ms: firstTokens.length === 0 ? undefined : Math.min(...firstTokens) - this.#request.startedAt,
       duration_ms: this.#services.now() - this.#request.startedAt,
     };

@@ -36,6 +36,7 @@ const EXPOSED = [
   "x-gateway-warning",
   "x-gateway-model",
   "x-gateway-attempts",
+  "x-gateway-cost",
   "retry-after",
   "retry-after-ms",
   ...["limit", "remaining", "reset"].flatMap((part) => [`x-ratelimit-${part}-requests`, `x-ratelimit-${part}-tokens`]),

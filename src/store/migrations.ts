@@ -63,6 +63,11 @@ export const MIGRATIONS: readonly string[] = [
   `,
   // A further attempt of a call (another model or region, one of several choices) is a row that points to it.
   "ALTER TABLE calls ADD COLUMN call_id TEXT REFERENCES calls (id)",
+  // Pico-dollars; NULL: not priced, as all calls that were closed before there were prices.
+  `
+  ALTER TABLE calls ADD COLUMN cost INTEGER;
+  ALTER TABLE calls ADD COLUMN service_tier TEXT;
+  `,
 ];
 
 /** Brings the database to the newest step. Throws when another program or a newer gateway made it. */

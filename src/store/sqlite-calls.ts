@@ -1,6 +1,6 @@
 /** The ledger in SQLite: one row a call, opened before it is forwarded and closed with its usage. */
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
-import { integer, integerOrNull, type Row, text, textOrNull } from "./sqlite-row.ts";
+import { bigintOrNull, integer, integerOrNull, type Row, text, textOrNull } from "./sqlite-row.ts";
 import type { Call, CallClosing, CallStatus, CallStore, UsageGrouping, UsageTotals } from "./store.ts";
 import type { WriteQueue } from "./write-queue.ts";
 
@@ -10,6 +10,11 @@ const GROUPS: Readonly<Record<UsageGrouping, string>> = {
   model: "c.model_invoked",
   day: "strftime('%Y-%m-%d', c.started_at / 1000, 'unixepoch')",
 };
+
+const HAS_TOKENS = "c.input_tokens + c.output_tokens + c.cache_read_tokens + c.cache_write_tokens > 0";
+
+/** A sum of pico-dollars leaves 64 bits at 9 million USD, so micro-dollars and what is left of them are added up apart. */
+const MICRO = 1_000_000n;
 
 export function createSqliteCalls(db: DatabaseSync, writes: WriteQueue): CallStore {
   // The team is the key's at this moment: moving a key later does not move what its old team has spent.
@@ -21,7 +26,7 @@ export function createSqliteCalls(db: DatabaseSync, writes: WriteQueue): CallSto
   const finish = db.prepare(
     `UPDATE calls SET status = ?, http_status = ?, error_code = ?, input_tokens = ?, output_tokens = ?,
        cache_read_tokens = ?, cache_write_tokens = ?, cache_write_1h_tokens = ?, estimated = ?, finished_at = ?,
-       first_token_at = ?, bedrock_request_id = ?
+       first_token_at = ?, bedrock_request_id = ?, cost = ?, service_tier = ?
      WHERE id = ? AND status IS NULL`,
   );
   const select = db.prepare("SELECT * FROM calls WHERE id = ?");
@@ -31,6 +36,7 @@ export function createSqliteCalls(db: DatabaseSync, writes: WriteQueue): CallSto
     model: db.prepare(totalsSql("model")),
     day: db.prepare(totalsSql("day")),
   };
+  for (const statement of [select, ...Object.values(totals)]) statement.setReadBigInts(true);
 
   return {
     async open(call) {
@@ -59,7 +65,7 @@ export function createSqliteCalls(db: DatabaseSync, writes: WriteQueue): CallSto
   };
 }
 
-function closingColumns(closing: CallClosing): (string | number | null)[] {
+function closingColumns(closing: CallClosing): (string | number | bigint | null)[] {
   const { usage } = closing;
   return [
     closing.status,
@@ -74,6 +80,8 @@ function closingColumns(closing: CallClosing): (string | number | null)[] {
     closing.finishedAt,
     closing.firstTokenAt ?? null,
     closing.bedrockRequestId ?? null,
+    closing.cost ?? null,
+    closing.serviceTier ?? null,
   ];
 }
 
@@ -88,14 +96,22 @@ function totalsSql(by: UsageGrouping): string {
         sum(c.cache_write_tokens) AS cache_write_tokens,
         sum(c.cache_write_1h_tokens) AS cache_write_1h_tokens,
         count(DISTINCT iif(c.estimated, coalesce(c.call_id, c.id), NULL)) AS estimated_requests,
-        count(DISTINCT iif(c.input_tokens + c.output_tokens + c.cache_read_tokens + c.cache_write_tokens > 0,
-          coalesce(c.call_id, c.id), NULL)) AS requests_with_tokens
+        count(DISTINCT iif(${HAS_TOKENS} AND c.cost IS NULL, coalesce(c.call_id, c.id), NULL)) AS unpriced_requests,
+        count(*) FILTER (WHERE ${HAS_TOKENS} AND c.cost IS NOT NULL) AS priced_rows,
+        sum(c.cost / ${MICRO}) AS cost_micro,
+        sum(c.cost % ${MICRO}) AS cost_rest
       FROM calls c
       WHERE c.started_at >= ? AND c.started_at < ?
       GROUP BY grp
     ) g
     LEFT JOIN keys k ON k.id = ${by === "key" ? "g.grp" : "NULL"}
     ORDER BY k.name, g.grp NULLS LAST`;
+}
+
+function toCost(row: Row): bigint | null {
+  const micro = bigintOrNull(row, "cost_micro");
+  const unpriced = integer(row, "unpriced_requests") > 0 && integer(row, "priced_rows") === 0;
+  return micro === null || unpriced ? null : micro * MICRO + (bigintOrNull(row, "cost_rest") ?? 0n);
 }
 
 function toTotals(row: Row): UsageTotals {
@@ -109,7 +125,8 @@ function toTotals(row: Row): UsageTotals {
     cacheWriteTokens: integer(row, "cache_write_tokens"),
     cacheWrite1hTokens: integer(row, "cache_write_1h_tokens"),
     estimatedRequests: integer(row, "estimated_requests"),
-    requestsWithTokens: integer(row, "requests_with_tokens"),
+    cost: toCost(row),
+    unpricedRequests: integer(row, "unpriced_requests"),
   };
 }
 
@@ -135,6 +152,8 @@ function toClosing(row: Row): CallClosing {
   const errorCode = textOrNull(row, "error_code");
   const firstTokenAt = integerOrNull(row, "first_token_at");
   const bedrockRequestId = textOrNull(row, "bedrock_request_id");
+  const cost = bigintOrNull(row, "cost");
+  const serviceTier = textOrNull(row, "service_tier");
   return {
     status: toStatus(text(row, "status")),
     httpStatus: integer(row, "http_status"),
@@ -150,6 +169,8 @@ function toClosing(row: Row): CallClosing {
     finishedAt: integer(row, "finished_at"),
     ...(firstTokenAt !== null && { firstTokenAt }),
     ...(bedrockRequestId !== null && { bedrockRequestId }),
+    ...(cost !== null && { cost }),
+    ...(serviceTier !== null && { serviceTier }),
   };
 }
 

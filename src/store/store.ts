@@ -100,6 +100,10 @@ export interface CallClosing {
   readonly usage: TokenUsage;
   /** The usage is ours, because Bedrock's never arrived. */
   readonly estimated: boolean;
+  /** Pico-dollars (10⁻¹² USD). Undefined where the model had no price: that is not zero. */
+  readonly cost?: bigint;
+  /** The tier that Bedrock served, as far as it said so. */
+  readonly serviceTier?: string;
   readonly finishedAt: number;
   readonly firstTokenAt?: number;
   readonly bedrockRequestId?: string;
@@ -129,8 +133,10 @@ export interface UsageTotals extends TokenUsage {
   readonly name: string | null;
   readonly requests: number;
   readonly estimatedRequests: number;
-  /** Calls that used tokens. */
-  readonly requestsWithTokens: number;
+  /** Pico-dollars; null when no call that used tokens had a price. */
+  readonly cost: bigint | null;
+  /** Calls that used tokens and had no price. */
+  readonly unpricedRequests: number;
 }
 
 export interface CallStore {

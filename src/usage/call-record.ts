@@ -7,9 +7,11 @@
 import type { ConverseRequest } from "../bedrock/converse.ts";
 import { GatewayError } from "../errors.ts";
 import type { CallClosing, Key, TokenUsage } from "../store/store.ts";
+import { costOf, formatUsd } from "./cost.ts";
 import { estimateInputTokens } from "./estimate.ts";
 import type { Ledger } from "./ledger.ts";
 import { createMeter, type Meter, NO_USAGE } from "./meter.ts";
+import type { Prices } from "./prices.ts";
 
 export interface CallStart {
   /** The request id. */
@@ -19,6 +21,8 @@ export interface CallStart {
   readonly modelRequested: string;
   readonly modelInvoked: string;
   readonly region: string;
+  /** What the id stands for, where AWS says so: an application inference profile is priced by it. */
+  readonly foundationModel: string | undefined;
   /** Set on a further attempt: the call that it belongs to. */
   readonly callId?: string;
   readonly request: ConverseRequest;
@@ -28,6 +32,8 @@ export interface CallStart {
 
 export interface CallRecord {
   readonly meter: Meter;
+  /** Pico-dollars, once it has ended. Undefined where there is no price for what was used. */
+  readonly cost: bigint | undefined;
   /** Bedrock's answer has begun, with this status. */
   answered(status: number, bedrockRequestId: string | undefined): void;
   /** The connection broke after the request had gone out: Bedrock may have worked on it. */
@@ -50,16 +56,21 @@ export interface CallRecorder {
 
 export interface CallRecorderOptions {
   readonly ledger: Ledger;
+  readonly prices: Prices;
   readonly now: () => number;
   /** One line for each call, when it has ended. */
   readonly log: (line: Record<string, unknown>) => void;
   readonly onFault: (error: unknown, requestId: string) => void;
 }
 
-export function createCallRecorder({ ledger, now, log, onFault }: CallRecorderOptions): CallRecorder {
+/** What a row can hold. */
+const MAX_COST = 2n ** 63n - 1n;
+
+export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
+  const { ledger } = options;
   return {
     async open(start) {
-      const { id, key, request: _, ...call } = start;
+      const { id, key, request: _request, foundationModel: _model, ...call } = start;
       try {
         await ledger.open({ id, keyId: key.id, ...call });
       } catch (cause) {
@@ -67,13 +78,13 @@ export function createCallRecorder({ ledger, now, log, onFault }: CallRecorderOp
           cause,
         });
       }
-      return callRecord(start, { ledger, now, log, onFault });
+      return callRecord(start, options);
     },
   };
 }
 
 function callRecord(start: CallStart, options: CallRecorderOptions): CallRecord {
-  const { ledger, now, log, onFault } = options;
+  const { ledger, prices, now, log, onFault } = options;
   const meter = createMeter(now);
   const inputTokens = estimateInputTokens(start.request);
   let bedrockRequestId: string | undefined;
@@ -83,9 +94,14 @@ function callRecord(start: CallStart, options: CallRecorderOptions): CallRecord 
 
   async function end(outcome: Pick<CallClosing, "status" | "httpStatus" | "errorCode">, used: Used): Promise<void> {
     if (closing !== undefined) return;
+    const serviceTier = meter.served.serviceTier ?? start.request.serviceTier?.type;
+    const latency = meter.served.latency ?? start.request.performanceConfig?.latency;
+    const cost = costOfCall(start, used.usage, latency === "optimized" ? latency : serviceTier, prices);
     closing = {
       ...outcome,
       ...used,
+      ...(cost !== undefined && { cost }),
+      ...(serviceTier !== undefined && { serviceTier }),
       finishedAt: now(),
       ...(meter.firstTokenAt === undefined ? {} : { firstTokenAt: meter.firstTokenAt }),
       ...(bedrockRequestId === undefined ? {} : { bedrockRequestId }),
@@ -105,6 +121,9 @@ function callRecord(start: CallStart, options: CallRecorderOptions): CallRecord 
 
   return {
     meter,
+    get cost() {
+      return closing?.cost;
+    },
     answered(status, requestId) {
       refused = status !== 200;
       bedrockRequestId = requestId;
@@ -126,6 +145,7 @@ function callRecord(start: CallStart, options: CallRecorderOptions): CallRecord 
         cache_read_tokens: usage?.cacheReadTokens,
         cache_write_tokens: usage?.cacheWriteTokens,
         estimated: closing?.estimated,
+        cost_usd: closing?.cost === undefined ? undefined : formatUsd(closing.cost),
         ...timings(start, closing),
       };
     },
@@ -135,6 +155,16 @@ function callRecord(start: CallStart, options: CallRecorderOptions): CallRecord 
 interface Used {
   readonly usage: TokenUsage;
   readonly estimated: boolean;
+}
+
+/** Undefined: unpriced. A call that used nothing costs nothing, whatever its model. */
+function costOfCall(start: CallStart, usage: TokenUsage, tier: string | undefined, prices: Prices) {
+  const { modelInvoked: modelId, foundationModel, region, startedAt: at } = start;
+  const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = usage;
+  if (inputTokens + outputTokens + cacheReadTokens + cacheWriteTokens === 0) return 0n;
+  const price = prices.priceOf({ modelId, foundationModel, region, at });
+  const cost = price && costOf(usage, price, { serviceTier: tier });
+  return cost !== undefined && cost <= MAX_COST ? cost : undefined;
 }
 
 const NOTHING_USED: Used = { usage: NO_USAGE, estimated: false };
@@ -159,6 +189,8 @@ function logLine(start: CallStart, closing: CallClosing): Record<string, unknown
     error: closing.errorCode,
     ...closing.usage,
     estimated: closing.estimated,
+    cost_usd: closing.cost === undefined ? null : formatUsd(closing.cost),
+    service_tier: closing.serviceTier,
     ...timings(start, closing),
     bedrock_request_id: closing.bedrockRequestId,
   };

@@ -9,6 +9,8 @@ import { estimateTokens } from "./estimate.ts";
 export interface Meter {
   /** Unix milliseconds of the first piece of the answer. */
   readonly firstTokenAt: number | undefined;
+  /** What Bedrock says that it served, which may be less than was asked for. */
+  readonly served: Served;
   /** Whether Bedrock has given any token or any count. */
   readonly begun: boolean;
   /** What the call used: `estimated` where Bedrock never said. */
@@ -19,16 +21,24 @@ export interface Meter {
   read(response: ConverseResponse): void;
 }
 
+export interface Served {
+  readonly serviceTier?: string | undefined;
+  /** `standard` or `optimized`. */
+  readonly latency?: string | undefined;
+}
+
 export const NO_USAGE: TokenUsage = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 };
 
 export function createMeter(now: () => number): Meter {
   let usage: TokenUsage | undefined;
   let characters = 0;
   let firstTokenAt: number | undefined;
+  let served: Served = {};
 
   function watch(event: ConverseEvent): void {
     if (event.type === "metadata") {
       usage = toLedger(event.usage);
+      served = { serviceTier: event.serviceTier, latency: event.performance };
     } else if (event.type === "contentBlockDelta") {
       firstTokenAt ??= now();
       const { text, toolUse, reasoningContent } = event.delta;
@@ -39,6 +49,9 @@ export function createMeter(now: () => number): Meter {
   return {
     get firstTokenAt() {
       return firstTokenAt;
+    },
+    get served() {
+      return served;
     },
     get begun() {
       return firstTokenAt !== undefined || usage !== undefined;
@@ -58,6 +71,7 @@ export function createMeter(now: () => number): Meter {
     read(response) {
       firstTokenAt ??= now();
       usage = toLedger(response.usage);
+      served = { serviceTier: response.serviceTier?.type, latency: response.performanceConfig?.latency };
     },
   };
 }

@@ -1,9 +1,9 @@
 /**
  * What was used: the ledger's totals by key, team, model or day, in the shape that `usage --json` prints.
- *
- * Prices are not known yet: `cost_usd` is null, and every call that used tokens counts as unpriced.
  */
 import type { CallStore, UsageGrouping, UsageQuery, UsageTotals } from "../store/store.ts";
+
+import { formatUsd, parseUsd } from "./cost.ts";
 
 export type { UsageGrouping, UsageQuery } from "../store/store.ts";
 
@@ -16,9 +16,10 @@ export interface UsageNumbers {
   readonly output_tokens: number;
   readonly cache_read_tokens: number;
   readonly cache_write_tokens: number;
-  /** A decimal; null when nothing was priced. */
+  /** A decimal with all digits; null when nothing was priced. */
   readonly cost_usd: string | null;
   readonly estimated_requests: number;
+  /** Those that used tokens of a model without a price: `cost_usd` has nothing for them. */
   readonly unpriced_requests: number;
 }
 
@@ -38,13 +39,14 @@ export function groupColumnNames(by: UsageGrouping): readonly string[] {
 /** The sum of all rows. */
 export function usageTotal(rows: readonly UsageRow[]): UsageNumbers {
   const sum = (pick: (row: UsageRow) => number) => rows.reduce((total, row) => total + pick(row), 0);
+  const costs = rows.flatMap(({ cost_usd }) => (cost_usd === null ? [] : [parseUsd(cost_usd)]));
   return {
     requests: sum((row) => row.requests),
     input_tokens: sum((row) => row.input_tokens),
     output_tokens: sum((row) => row.output_tokens),
     cache_read_tokens: sum((row) => row.cache_read_tokens),
     cache_write_tokens: sum((row) => row.cache_write_tokens),
-    cost_usd: null,
+    cost_usd: costs.length === 0 ? null : formatUsd(costs.reduce((total, cost) => total + cost, 0n)),
     estimated_requests: sum((row) => row.estimated_requests),
     unpriced_requests: sum((row) => row.unpriced_requests),
   };
@@ -61,8 +63,8 @@ function numbers(group: UsageTotals): UsageNumbers {
     output_tokens: group.outputTokens,
     cache_read_tokens: group.cacheReadTokens,
     cache_write_tokens: group.cacheWriteTokens,
-    cost_usd: null,
+    cost_usd: group.cost === null ? null : formatUsd(group.cost),
     estimated_requests: group.estimatedRequests,
-    unpriced_requests: group.requestsWithTokens,
+    unpriced_requests: group.unpricedRequests,
   };
 }

@@ -23,9 +23,9 @@ describe("usage", { concurrency: 2 }, () => {
       output_tokens: 10,
       cache_read_tokens: 0,
       cache_write_tokens: 0,
-      cost_usd: null,
+      cost_usd: "0.000075000001",
       estimated_requests: 0,
-      unpriced_requests: 2,
+      unpriced_requests: 1,
     };
     assert.deepEqual(JSON.parse((await usage("--json")).stdout), [{ key_id: keyId, name: "=alice, inc", ...numbers }]);
     assert.deepEqual(JSON.parse((await usage("--by", "team", "--json")).stdout), [{ team: null, ...numbers }]);
@@ -49,7 +49,7 @@ describe("usage", { concurrency: 2 }, () => {
       /^DAY +REQUESTS +INPUT +OUTPUT +CACHE READ +CACHE WRITE +COST USD +ESTIMATED +UNPRICED$/,
     );
     assert.match(lines[1] ?? "", /^2025-11-21 +1 +1,000 +5 +0 +0 +- +0 +1$/);
-    assert.match(lines[3] ?? "", /^TOTAL +2 +3,000 +10 +0 +0 +- +0 +2$/);
+    assert.match(lines[3] ?? "", /^TOTAL +2 +3,000 +10 +0 +0 +<0\.0001 +0 +1$/);
   });
 
   it("prints CSV that no spreadsheet takes for a formula", async (t) => {
@@ -57,7 +57,7 @@ describe("usage", { concurrency: 2 }, () => {
     assert.equal(
       (await usage("--csv")).stdout,
       "key_id,name,requests,input_tokens,output_tokens,cache_read_tokens,cache_write_tokens,cost_usd," +
-        `estimated_requests,unpriced_requests\r\n${keyId},"'=alice, inc",2,3000,10,0,0,,0,2\r\n`,
+        `estimated_requests,unpriced_requests\r\n${keyId},"'=alice, inc",2,3000,10,0,0,0.000075000001,0,1\r\n`,
     );
   });
 
@@ -105,7 +105,7 @@ interface Opened {
   readonly keyId: string;
 }
 
-/** One call on each of two days. The store stays open, as that of a running gateway. */
+/** One call on each of two days, the second with a price. The store stays open, as that of a running gateway. */
 async function openWithCalls(t: TestContext): Promise<Opened> {
   const { store, url } = await openTempStore(t);
   const { key } = await createKeys(store, { now: Date.now, randomBytes }).create({ name: "=alice, inc" });
@@ -116,7 +116,8 @@ async function openWithCalls(t: TestContext): Promise<Opened> {
   ] as const) {
     await ledger.open(call(id, key.id, startedAt));
     const usage = { inputTokens, outputTokens: 5, cacheReadTokens: 0, cacheWriteTokens: 0 };
-    await ledger.close(id, { status: "ok", httpStatus: 200, usage, estimated: false, finishedAt: startedAt + 1 });
+    const closing = { status: "ok", httpStatus: 200, usage, estimated: false, finishedAt: startedAt + 1 } as const;
+    await ledger.close(id, { ...closing, ...(id === "second" && { cost: 75_000_001n }) });
   }
   return { usage: (...args) => runCommands(url, ["usage", ...args]), ledger, keyId: key.id };
 }

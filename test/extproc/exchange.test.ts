@@ -4,6 +4,7 @@ import { type ErrorCode, GatewayError } from "../../src/errors.ts";
 import type { ExchangeServices } from "../../src/extproc/exchange.ts";
 import type { EnvoyEvent, Reply } from "../../src/extproc/wire.ts";
 import { eventFrame, exceptionFrame } from "../../src/simulator/event-stream.ts";
+import type { Prices } from "../../src/usage/prices.ts";
 import {
   ANSWER,
   bodyOf,
@@ -234,6 +235,8 @@ describe("a whole answer", () => {
       assert.equal(headers.status, 200);
       assert.deepEqual(headers.setHeaders, {
         "x-ratelimit-limit-requests": "5",
+        // 3 × 0.06 and 2 × 0.24 USD per million
+        "x-gateway-cost": "0.00000066",
         "content-type": "application/json",
       });
       assert.deepEqual(headers.removeHeaders, ["set-cookie"]);
@@ -242,7 +245,17 @@ describe("a whole answer", () => {
       assert.deepEqual([usage.prompt_tokens, usage.completion_tokens], [3, 2]);
       assert.deepEqual([closed[0]?.status, closed[0]?.httpStatus, closed[0]?.usage.inputTokens], ["ok", 200, 3]);
       assert.equal(lastMetadata(sent).input_tokens, 3);
+      assert.equal(lastMetadata(sent).cost_usd, "0.00000066");
     }
+  });
+
+  it("has no cost, in headers or metadata, when its model has no price", async (t) => {
+    const prices = { priceOf: () => undefined };
+    const { sent } = await at(t, [...toJson, piece(ANSWER, true)], {}, {}, prices);
+    const headers = sent.find((reply) => reply.type === "response_headers");
+    assert.ok(headers && !Object.hasOwn(headers.setHeaders, "x-gateway-cost"));
+    assert.equal(lastMetadata(sent).cost_usd, undefined);
+    assert.equal(lastMetadata(sent).input_tokens, 3);
   });
 
   it("goes out when its row is closed, not before: whoever has the answer finds the row", async (t) => {
@@ -793,8 +806,9 @@ async function at(
   way: readonly EnvoyEvent[],
   services: Partial<ExchangeServices> = {},
   ledger: Parameters<typeof openExchange>[1] = {},
+  prices?: Prices,
 ): Promise<TestExchange> {
-  const exchange = openExchange(services, ledger);
+  const exchange = openExchange(services, ledger, prices);
   t.after(() => exchange.close());
   await exchange.run(...way);
   return exchange;

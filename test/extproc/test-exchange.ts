@@ -15,6 +15,7 @@ import { eventFrame } from "../../src/simulator/event-stream.ts";
 import type { CallClosing, Key } from "../../src/store/store.ts";
 import { createCallRecorder } from "../../src/usage/call-record.ts";
 import type { Ledger } from "../../src/usage/ledger.ts";
+import { createPrices, type Prices } from "../../src/usage/prices.ts";
 
 export const KEY: Key = {
   id: "key_1",
@@ -32,6 +33,7 @@ export const KEY: Key = {
 export const MODEL = "amazon.nova-lite-v1:0";
 const NOW = 1_700_000_000_000;
 const NOTHING = () => {};
+const PRICES = createPrices();
 
 /** Lists nothing, and takes every id for a foundation model's. */
 export const CATALOG: Catalog = { list: async () => [], foundationModel: (id) => id, profileFor: () => undefined };
@@ -47,7 +49,11 @@ export interface TestExchange extends Exchange {
   run(...events: EnvoyEvent[]): Promise<void>;
 }
 
-export function openExchange(services: Partial<ExchangeServices> = {}, ledger: Partial<Ledger> = {}): TestExchange {
+export function openExchange(
+  services: Partial<ExchangeServices> = {},
+  ledger: Partial<Ledger> = {},
+  prices: Prices = PRICES,
+): TestExchange {
   const sent: Reply[] = [];
   const opened: string[] = [];
   const closed: CallClosing[] = [];
@@ -65,6 +71,7 @@ export function openExchange(services: Partial<ExchangeServices> = {}, ledger: P
         closed.push(closing);
       },
     },
+    prices,
     now: () => NOW,
     log: NOTHING,
     onFault,

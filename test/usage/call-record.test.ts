@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { GatewayError } from "../../src/errors.ts";
 import type { CallClosing, CallOpening, Key } from "../../src/store/store.ts";
 import { type CallStart, createCallRecorder } from "../../src/usage/call-record.ts";
+import { createPrices } from "../../src/usage/prices.ts";
 
 const KEY: Key = {
   id: "key_1",
@@ -25,6 +26,7 @@ const START: CallStart = {
   modelRequested: "nova",
   modelInvoked: "us.amazon.nova-lite-v1:0",
   region: "us-east-1",
+  foundationModel: "amazon.nova-lite-v1:0",
   request: { messages: [{ role: "user", content: [{ text: "x".repeat(40) }] }] },
   stream: true,
   startedAt: 1_000,
@@ -81,6 +83,7 @@ describe("ending a call's record", () => {
         httpStatus: 200,
         usage: COUNTED,
         estimated: false,
+        cost: 1_140_000n,
         finishedAt: 2_000,
         firstTokenAt: 1_500,
         bedrockRequestId: "b-1",
@@ -109,6 +112,7 @@ describe("ending a call's record", () => {
         errorCode: "rate_limit_exceeded",
         usage: NONE,
         estimated: false,
+        cost: 0n,
         finishedAt: 1_000,
         bedrockRequestId: "b-1",
       },
@@ -188,6 +192,77 @@ describe("ending a call's record", () => {
   });
 });
 
+describe("what a call's row says it cost", () => {
+  async function closedWith(start: Partial<CallStart>, served: { serviceTier?: string; performance?: string } = {}) {
+    const { recorder, closed } = setUp();
+    const record = await recorder.open({ ...START, ...start });
+    assert.equal(record.cost, undefined);
+    record.meter.stage.push({ type: "metadata", usage: { inputTokens: 1_000, outputTokens: 0 }, ...served });
+    await record.completed(200);
+    assert.equal(record.cost, closed[0]?.cost);
+    return closed[0];
+  }
+
+  const NOVA_2 = { modelInvoked: "us.amazon.nova-2-lite-v1:0" };
+  const NOVA_PRO = { modelInvoked: "us.amazon.nova-pro-v1:0" };
+  const asking = (more: Partial<CallStart["request"]>) => ({ request: { ...START.request, ...more } });
+
+  it("is nothing known for a model without a price, and zero where no token was used", async () => {
+    const unknown = { modelInvoked: "test.unknown", foundationModel: "test.unknown" };
+    const closing = await closedWith(unknown);
+    assert.ok(closing && !Object.hasOwn(closing, "cost"));
+    const { recorder, closed, lines } = setUp();
+    const refused = await recorder.open({ ...START, ...unknown });
+    refused.answered(429, "b-1");
+    await refused.failed(REFUSED, 429);
+    assert.equal(closed[0]?.cost, 0n);
+    assert.equal(lines[0]?.cost_usd, "0");
+  });
+
+  it("is null in the log where it is not known", async () => {
+    const { recorder, lines } = setUp();
+    const record = await recorder.open({ ...START, modelInvoked: "test.unknown" });
+    record.meter.stage.push({ type: "metadata", usage: USAGE });
+    await record.completed(200);
+    assert.equal(lines[0]?.cost_usd, null);
+    assert.equal(record.metadata().cost_usd, undefined);
+  });
+
+  it("goes by the tier that Bedrock served, by the one asked for where Bedrock does not say", async () => {
+    const flex = asking({ serviceTier: { type: "flex" } });
+    const served = await closedWith({ ...NOVA_2, ...flex }, { serviceTier: "default" });
+    assert.deepEqual([served?.cost, served?.serviceTier], [330_000_000n, "default"]);
+    const asked = await closedWith({ ...NOVA_2, ...flex });
+    assert.deepEqual([asked?.cost, asked?.serviceTier], [165_000_000n, "flex"]);
+  });
+
+  it("goes by the latency that Bedrock served", async () => {
+    const optimized = asking({ performanceConfig: { latency: "optimized" } });
+    const costs = [
+      await closedWith({ ...NOVA_PRO, ...optimized }, { performance: "optimized", serviceTier: "default" }),
+      await closedWith({ ...NOVA_PRO, ...optimized }, { performance: "standard", serviceTier: "default" }),
+      await closedWith(NOVA_PRO),
+    ].map((closing) => closing?.cost);
+    assert.deepEqual(costs, [1_000_000_000n, 800_000_000n, 800_000_000n]);
+  });
+
+  it("is that of an application inference profile's model", async () => {
+    const arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1";
+    assert.equal((await closedWith({ modelInvoked: arn }))?.cost, 60_000_000n);
+  });
+
+  it("is unknown where it is more than a row can hold", async () => {
+    const { recorder, closed } = setUp();
+    const record = await recorder.open(START);
+    record.meter.stage.push({
+      type: "metadata",
+      usage: { inputTokens: Number.MAX_SAFE_INTEGER, outputTokens: 0 },
+    });
+    await record.completed(200);
+    assert.deepEqual([closed.length, closed[0]?.cost], [1, undefined]);
+  });
+});
+
 describe("what is said of a call", () => {
   it("is one line of the log: ids, model, outcome, tokens and times, no text", async () => {
     const { open, lines, clock } = setUp();
@@ -210,6 +285,8 @@ describe("what is said of a call", () => {
         error: undefined,
         ...COUNTED,
         estimated: false,
+        cost_usd: "0.00000114",
+        service_tier: undefined,
         first_token_ms: 250,
         duration_ms: 750,
         bedrock_request_id: "b-1",
@@ -234,6 +311,7 @@ describe("what is said of a call", () => {
       cache_read_tokens: 0,
       cache_write_tokens: 0,
       estimated: false,
+      cost_usd: "0.00000114",
       first_token_ms: undefined,
       duration_ms: 100,
     });
@@ -258,6 +336,7 @@ function setUp(broken: { open?: () => Promise<void>; close?: () => Promise<void>
         closed.push(closing);
       },
     },
+    prices: createPrices(),
     now: () => clock.now,
     log: (line) => lines.push(line),
     onFault: (...fault) => faults.push(fault),

@@ -12,6 +12,8 @@ const CLOSING: CallClosing = {
   httpStatus: 200,
   usage: { inputTokens: 10, outputTokens: 20, cacheReadTokens: 30, cacheWriteTokens: 40, cacheWrite1hTokens: 5 },
   estimated: false,
+  cost: 2n ** 63n - 1n,
+  serviceTier: "flex",
   finishedAt: 1_700_000_001_000,
   firstTokenAt: 1_700_000_000_500,
   bedrockRequestId: "b-1",

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, it, type TestContext } from "node:test";
 import { createKeys, type Keys } from "../../src/access/keys.ts";
-import type { Store } from "../../src/store/store.ts";
+import type { CallClosing, Store } from "../../src/store/store.ts";
+import { formatUsd } from "../../src/usage/cost.ts";
 import { createLedger } from "../../src/usage/ledger.ts";
 import { usageReport, usageTotal } from "../../src/usage/report.ts";
 import { openTempStore } from "../store/temp-store.ts";
@@ -29,9 +30,9 @@ describe("usageReport", () => {
         output_tokens: 222,
         cache_read_tokens: 333,
         cache_write_tokens: 444,
-        cost_usd: null,
+        cost_usd: "0.3",
         estimated_requests: 1,
-        unpriced_requests: 2,
+        unpriced_requests: 1,
       },
       {
         key_id: bob,
@@ -109,28 +110,99 @@ describe("usageReport", () => {
   });
 });
 
+describe("a report's costs", () => {
+  it("are zero for calls that used nothing, and null where what was used has no price", async (t) => {
+    const { store } = await openWithCalls(t);
+    const rows = await usageReport(store.calls, { by: "model" });
+    const alice = await usageReport(store.calls, { by: "day" });
+    assert.deepEqual(
+      rows.map(({ model, cost_usd, unpriced_requests }) => [model, cost_usd, unpriced_requests]),
+      [
+        ["us.claude", "0.3", 2],
+        ["us.nova", "0", 0],
+      ],
+    );
+    assert.deepEqual(
+      alice.map(({ day, cost_usd, unpriced_requests }) => [day, cost_usd, unpriced_requests]),
+      [
+        ["2026-11-21", "0.3", 0],
+        ["2026-11-22", null, 2],
+      ],
+    );
+    assert.equal(usageTotal(rows).cost_usd, "0.3");
+    assert.equal(usageTotal(alice.slice(1)).cost_usd, null);
+  });
+
+  it("are null while no call has ended", async (t) => {
+    const { store } = await openTempStore(t);
+    const { key } = await createKeys(store, { now: Date.now, randomBytes }).create({ name: "alice" });
+    await open(store, "a1", key.id, "us.nova", DAY_1);
+    const [row] = await usageReport(store.calls, { by: "key" });
+    assert.deepEqual([row?.requests, row?.cost_usd, row?.unpriced_requests], [1, null, 0]);
+  });
+
+  it("count a call once whose attempts have no price", async (t) => {
+    const { store, alice } = await openWithCalls(t);
+    const usage = { inputTokens: 7, outputTokens: 8, cacheReadTokens: 0, cacheWriteTokens: 0 };
+    for (const id of ["a2/2", "a2/3"]) {
+      await open(store, id, alice, "us.claude", DAY_2, "a2");
+      await store.calls.close(id, { status: "ok", httpStatus: 200, usage, estimated: false, finishedAt: DAY_2 });
+    }
+    const rows = await usageReport(store.calls, { by: "key" });
+    assert.equal(rows.find(({ name }) => name === "alice")?.unpriced_requests, 1);
+  });
+
+  it("are exact over 10,000 calls of any size, beyond what 64 bits hold", async (t) => {
+    const { store } = await openTempStore(t);
+    const { key } = await createKeys(store, { now: Date.now, randomBytes }).create({ name: "alice" });
+    const usage = { inputTokens: 1, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 };
+    const closing = { status: "ok", httpStatus: 200, usage, estimated: false, finishedAt: DAY_2 } as const;
+    const byModel = new Map<string, bigint>();
+    await Promise.all(
+      Array.from({ length: 10_000 }, async (_, index) => {
+        const model = `model-${index % 7}`;
+        // Of 1 to 63 bits, so that small ones are lost by whoever adds up numbers.
+        const cost = randomBytes(8).readBigUInt64BE() >> BigInt(1 + (index % 63));
+        byModel.set(model, (byModel.get(model) ?? 0n) + cost);
+        await open(store, `call-${index}`, key.id, model, DAY_1);
+        await store.calls.close(`call-${index}`, { ...closing, cost });
+      }),
+    );
+    const rows = await usageReport(store.calls, { by: "model" });
+    assert.deepEqual(
+      rows.map(({ model, cost_usd }) => [model, cost_usd]),
+      [...byModel].sort().map(([model, cost]) => [model, formatUsd(cost)]),
+    );
+    const sum = [...byModel.values()].reduce((total, cost) => total + cost, 0n);
+    assert.ok(sum > 2n ** 64n);
+    assert.equal((await usageReport(store.calls, { by: "key" }))[0]?.cost_usd, formatUsd(sum));
+    assert.equal(usageTotal(rows).cost_usd, formatUsd(sum));
+  });
+});
+
 async function inputsBy(store: Store, by: "team" | "model" | "day"): Promise<unknown[]> {
   return (await usageReport(store.calls, { by })).map((row) => [row[by], row.input_tokens]);
 }
 
-/** alice: two calls with tokens, one of them estimated, and one that Bedrock refused. bob: one call, without a team. */
+/** alice: two calls with tokens, one of them priced, one estimated, and one that Bedrock refused. bob: one call, without a team. */
 async function openWithCalls(t: TestContext): Promise<{ store: Store; keys: Keys; alice: string; bob: string }> {
   const { store } = await openTempStore(t);
   const keys = createKeys(store, { now: Date.now, randomBytes });
   const bob = (await keys.create({ name: "bob" })).key.id;
   const alice = (await keys.create({ name: "alice", team: "core" })).key.id;
   const ledger = createLedger(store.calls);
-  const close = (id: string, tokens: readonly [number, number, number, number], estimated = false) => {
+  const close = (id: string, tokens: readonly [number, number, number, number], more: Partial<CallClosing> = {}) => {
     const [inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens] = tokens;
     const usage = { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens };
-    return ledger.close(id, { status: "ok", httpStatus: 200, usage, estimated, finishedAt: DAY_2 + 5000 });
+    const closing = { status: "ok", httpStatus: 200, usage, estimated: false, finishedAt: DAY_2 + 5000 } as const;
+    return ledger.close(id, { ...closing, ...more });
   };
   await open(store, "a1", alice, "us.claude", DAY_1);
-  await close("a1", [11, 22, 33, 44]);
+  await close("a1", [11, 22, 33, 44], { cost: 300_000_000_000n });
   await open(store, "a2", alice, "us.claude", DAY_2);
-  await close("a2", [100, 200, 300, 400], true);
+  await close("a2", [100, 200, 300, 400], { estimated: true });
   await open(store, "a3", alice, "us.nova", DAY_2);
-  await close("a3", [0, 0, 0, 0]);
+  await close("a3", [0, 0, 0, 0], { cost: 0n });
   await open(store, "b1", bob, "us.claude", DAY_2);
   await close("b1", [1000, 0, 0, 0]);
   return { store, keys, alice, bob };
