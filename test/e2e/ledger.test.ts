@@ -3,9 +3,13 @@ import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import { isJsonObject } from "../../src/json.ts";
 import { fails, type ScriptedAnswer, says } from "../../src/simulator/simulator.ts";
+import { parseUsd } from "../../src/usage/cost.ts";
 import { ask, readSse, startTestGateway, uniqueModel } from "./harness.ts";
 
-const gateway = await startTestGateway();
+const gateway = await startTestGateway({
+  operator: `prices:
+    - {match: "test.*", input: 1, output: 2, cache_read: 0.1, cache_write_5m: 1.25, cache_write_1h: 2}`,
+});
 after(() => gateway.stop());
 
 const USAGE = {
@@ -19,6 +23,8 @@ const USAGE = {
     { ttl: "1h", inputTokens: 100 },
   ],
 };
+/** 101 × 1, 23 × 2, 1,000 × 0.1, 300 × 1.25 and 100 × 2 USD per million. */
+const COST = "0.000822";
 const LEDGER = {
   inputTokens: 101,
   outputTokens: 23,
@@ -46,6 +52,8 @@ describe("the ledger", { concurrency: true }, () => {
         [closing.status, closing.httpStatus, closing.errorCode, closing.estimated, closing.usage],
         ["ok", 200, undefined, false, LEDGER],
       );
+      assert.equal(closing.cost, parseUsd(COST));
+      assert.equal(response.headers.get("x-gateway-cost"), stream ? null : COST);
       assert.equal(closing.bedrockRequestId, response.headers.get("x-amzn-requestid"));
       const times = [before, row.startedAt, closing.firstTokenAt ?? 0, closing.finishedAt, Date.now()];
       assert.deepEqual(
@@ -80,6 +88,8 @@ describe("the ledger", { concurrency: true }, () => {
       [row?.closing?.errorCode, row?.closing?.usage.inputTokens, others],
       ["upstream_unavailable", 0, []],
     );
+    assert.equal(row?.closing?.cost, 0n);
+    assert.equal(response.headers.get("x-gateway-cost"), null);
   });
 
   it("does not send a refused request again", async () => {
@@ -130,6 +140,7 @@ describe("the ledger", { concurrency: true }, () => {
     );
     const total = (await gateway.store.calls.totals({ by: "key" })).find(({ group }) => group === keyId);
     assert.deepEqual([total?.requests, total?.inputTokens, total?.outputTokens], [20, 20, 40]);
+    assert.deepEqual([total?.cost, total?.unpricedRequests], [parseUsd("0.0001"), 0]);
   });
 });
 
@@ -154,14 +165,18 @@ describe("the logs", { concurrency: true }, () => {
         key_id: keyId,
         dialect: "openai-chat",
         model,
+        region: "us-east-1",
         stream,
+        attempts: 1,
         input_tokens: 101,
         output_tokens: 23,
         cache_read_tokens: 1_000,
         cache_write_tokens: 400,
         estimated: false,
+        cost_usd: COST,
       });
       const logged = await gateway.serviceLine(id);
+      assert.equal(logged.cost_usd, COST);
       assert.deepEqual(
         [logged.level, logged.msg, logged.key_id, logged.model, logged.outcome, logged.status, logged.inputTokens],
         ["info", "call", keyId, model, "ok", 200, 101],
