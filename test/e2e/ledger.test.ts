@@ -92,6 +92,15 @@ describe("the ledger", { concurrency: true }, () => {
     assert.equal(response.headers.get("x-gateway-cost"), null);
   });
 
+  it("has a row and a cost for each choice, and their sum on the answer", async () => {
+    const { model, key, keyId } = await scene(says("Hello there!", { usage: USAGE, times: 2 }));
+    const response = await gateway.chat(ask(model, { n: 2 }), { key });
+    await response.text();
+    const costs = (await rows(keyId)).map(({ closing }) => closing?.cost);
+    assert.deepEqual(costs, [parseUsd(COST), parseUsd(COST)]);
+    assert.equal(response.headers.get("x-gateway-cost"), "0.001644");
+  });
+
   it("does not send a refused request again", async () => {
     const { model, key } = await scene(fails("ValidationException"), says("wrong"));
     const response = await gateway.chat(ask(model), { key });

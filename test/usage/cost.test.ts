@@ -121,6 +121,10 @@ describe("a call costs", () => {
     });
   }
 
+  it("never less for writes of an hour than their number, where Bedrock's counts disagree", () => {
+    assert.equal(formatUsd(cost("anthropic.claude-opus-5", { cacheWrite1hTokens: 1_000 }, {}) ?? -1n), "0.01");
+  });
+
   it("what nobody knows, with a tier that has no price", () => {
     assert.equal(cost("anthropic.claude-opus-5", { inputTokens: 1 }, { serviceTier: "reserved" }), undefined);
   });
