@@ -102,11 +102,21 @@ const RULES: readonly Rule[] = [
 /** Seconds to wait that a client is told when Bedrock throttles without saying for how long. */
 const THROTTLED_RETRY_AFTER = 1;
 
+/** Python's SDK does not try again after more seconds than these, and Node's would wait for days. */
+const MAX_RETRY_AFTER = 120;
+
+/** Far longer than any text of Bedrock's that says something. */
+const MAX_MESSAGE_LENGTH = 4_000;
+
+/** Of a provider's statuses those that would tell the client about its own key, proxy or connection. */
+const MISLEADING_STATUSES: ReadonlySet<number> = new Set([401, 407, 421, 426, 431]);
+
 export function bedrockError(fault: BedrockFault): GatewayError {
   const rule = RULES.find((candidate) => matches(candidate, fault));
   const code = rule?.code ?? codeOfStatus(fault.status);
   const text =
-    fault.message.trim() || `Amazon Bedrock answered ${fault.type || `with status ${fault.status}`} without a message.`;
+    readable(fault.message) ||
+    `Amazon Bedrock answered ${fault.type || `with status ${fault.status}`} without a message.`;
   return new GatewayError(code, rule?.message ?? text + hint(code), details(code, fault));
 }
 
@@ -132,7 +142,7 @@ export function readFault(status: number, header: (name: string) => string | und
     type: typeName(header("x-amzn-errortype") ?? text(json?.__type)),
     message: text(json?.message) || text(json?.Message) || text(json?.originalMessage),
     status,
-    ...(Number.isInteger(retryAfter) && retryAfter > 0 ? { retryAfter } : {}),
+    ...(Number.isInteger(retryAfter) && retryAfter > 0 ? { retryAfter: Math.min(retryAfter, MAX_RETRY_AFTER) } : {}),
     ...(typeof originalStatus === "number" ? { originalStatus } : {}),
   };
 }
@@ -159,15 +169,24 @@ function matches(rule: Rule, fault: BedrockFault): boolean {
 function details(code: ErrorCode, fault: BedrockFault): ErrorDetails {
   const cause: BedrockCause = { bedrock: fault };
   if (code === "rate_limit_exceeded") return { cause, retryAfter: fault.retryAfter ?? THROTTLED_RETRY_AFTER };
-  if (
-    code === "model_error" &&
-    fault.originalStatus !== undefined &&
-    fault.originalStatus >= 400 &&
-    fault.originalStatus < 500
-  ) {
+  if (code === "model_error" && fault.originalStatus !== undefined && isClientStatus(fault.originalStatus)) {
     return { cause, status: fault.originalStatus };
   }
   return fault.retryAfter === undefined ? { cause } : { cause, retryAfter: fault.retryAfter };
+}
+
+function isClientStatus(status: number): boolean {
+  return Number.isInteger(status) && status >= 400 && status < 500 && !MISLEADING_STATUSES.has(status);
+}
+
+/** Bedrock's text for a client: not endless, no control characters, and without the numbers of AWS accounts. */
+function readable(message: string): string {
+  return message
+    .slice(0, MAX_MESSAGE_LENGTH)
+    .toWellFormed()
+    .replace(/\p{Cc}+/gu, " ")
+    .replace(/\b(arn:aws[\w-]*:[\w-]*:[\w-]*:)\d{12}\b/g, "$1************")
+    .trim();
 }
 
 interface BedrockCause {

@@ -100,6 +100,22 @@ describe("converseEvents", () => {
     it(`reads ${what}, and ignores the padding`, () => assert.deepEqual(read(eventFrame(type, payload)), [event]));
   }
 
+  it("takes for a count of tokens what can be one", () => {
+    for (const wrong of [-1, 1.5, 1_000_000_001, Number.MAX_SAFE_INTEGER, "7", null]) {
+      const usage = {
+        inputTokens: wrong,
+        outputTokens: 1_000_000_000,
+        cacheDetails: [{ ttl: "1h", inputTokens: wrong }],
+      };
+      assert.deepEqual(read(eventFrame("metadata", { usage })), [
+        {
+          type: "metadata",
+          usage: { inputTokens: 0, outputTokens: 1_000_000_000, cacheDetails: [{ ttl: "1h", inputTokens: 0 }] },
+        },
+      ]);
+    }
+  });
+
   it("keeps the digits of a long number", () => {
     // The writer's JSON can't hold it, so the padding is left out.
     const [event] = converseEvents().push({

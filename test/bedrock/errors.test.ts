@@ -183,7 +183,25 @@ describe("Retry-After", () => {
     const at = (retryAfter?: string) =>
       bedrockHttpError(503, (name) => (name === "retry-after" ? retryAfter : undefined), "{}").retryAfter;
     assert.equal(at("9"), 9);
+    assert.equal(at("99999999999"), 120);
+    assert.equal(at("1e300"), 120);
     assert.equal(at(undefined), undefined);
+  });
+});
+
+describe("Bedrock's text", () => {
+  const said = (message: string) => bedrockError({ type: "ValidationException", message, status: 400 }).message;
+  it("reaches the client without control characters, and not at any length", () => {
+    assert.equal(said("a\r\nSet-Cookie: b\u0000\u001b[31m \ud800"), "a Set-Cookie: b [31m \ufffd");
+    assert.equal(said("m".repeat(1_000_000)).length, 4_000);
+    assert.match(said("\n \u0000"), /without a message/);
+  });
+  it("keeps the account's number from the client", () => {
+    const arn = (account: string) =>
+      `arn:aws-us-gov:bedrock:us-gov-west-1:${account}:application-inference-profile/abc`;
+    assert.equal(said(`No ${arn("123456789012")} for 5.`), `No ${arn("************")} for 5.`);
+    assert.equal(said("(arn:aws:sts::123456789012:assumed-role/x)"), "(arn:aws:sts::************:assumed-role/x)");
+    assert.equal(said("at most 123456789012 tokens"), "at most 123456789012 tokens");
   });
 });
 
@@ -197,6 +215,8 @@ describe("a model provider's own status", () => {
         ...(originalStatus === undefined ? {} : { originalStatus }),
       }).status;
     assert.deepEqual([400, 422, 499, 500, 399, 200, undefined].map(status), [400, 422, 499, 502, 502, 502, 502]);
+    // A status that is none would leave the call's row open; a 401 would make the client doubt its own key.
+    assert.deepEqual([400.5, 401, 407, 421, 426, 431].map(status), [502, 502, 502, 502, 502, 502]);
   });
 
   it("is read from the body", () => {
