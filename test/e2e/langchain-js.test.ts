@@ -126,7 +126,14 @@ describe("LangChain for JavaScript", { concurrency: true }, () => {
 });
 
 function chatModel(model: string, apiKey = gateway.key): ChatOpenAI {
-  return new ChatOpenAI({ model, apiKey, maxRetries: 0, configuration: { baseURL: `${gateway.url}/v1` } });
+  // By itself it would wait for ten minutes.
+  return new ChatOpenAI({
+    model,
+    apiKey,
+    maxRetries: 0,
+    timeout: 30_000,
+    configuration: { baseURL: `${gateway.url}/v1` },
+  });
 }
 
 async function joined(stream: AsyncIterable<AIMessageChunk>): Promise<AIMessageChunk> {

@@ -20,6 +20,8 @@ from pydantic import BaseModel
 
 BASE_URL = os.environ["GATEWAY_URL"] + "/v1"
 API_KEY = os.environ["GATEWAY_KEY"]
+# By themselves the clients would wait for ten minutes.
+DEFAULTS = {"base_url": BASE_URL, "api_key": API_KEY, "max_retries": 0, "timeout": 30}
 QUESTION = "How warm is it in Oslo?"
 WEATHER_TOOL = {
     "type": "function",
@@ -46,7 +48,7 @@ def get_weather(city: str) -> str:
 
 
 def sdk(**options):
-    return OpenAI(**{"base_url": BASE_URL, "api_key": API_KEY, "max_retries": 0, **options})
+    return OpenAI(**{**DEFAULTS, **options})
 
 
 def ask(model, content=QUESTION, **more):
@@ -78,7 +80,7 @@ def openai_stream(saw, model, more={}):
 
 def openai_async(saw, model):
     async def run():
-        async with AsyncOpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0) as client:
+        async with AsyncOpenAI(**DEFAULTS) as client:
             stream = await client.chat.completions.create(**ask(model, stream=True))
             saw["text"] = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
@@ -131,7 +133,7 @@ def openai_models(saw, model):
 
 
 def chat_model(model, **options):
-    return ChatOpenAI(**{"model": model, "base_url": BASE_URL, "api_key": API_KEY, "max_retries": 0, **options})
+    return ChatOpenAI(**{"model": model, **DEFAULTS, **options})
 
 
 def langchain_answer(saw, model, options={}):
