@@ -57,10 +57,21 @@ export function createLogger(level: LogLevel, output?: DestinationStream): Logge
 
 function members(value: object, seen: WeakSet<object>, depth: number): Record<string, unknown> {
   const pairs = Object.entries(value).map(([name, member]) => {
-    const secret = SECRET_NAMES.has(name.toLowerCase().replace(/[-_]/g, "")) && member != null;
-    return [name, secret ? CENSOR : plain(member, seen, depth + 1)];
+    return [name, member != null && isSecretName(name) ? CENSOR : plain(member, seen, depth + 1)];
   });
   return Object.fromEntries(pairs);
+}
+
+/** The gateway's own lines have the same few names over and over. */
+const judgedNames = new Map<string, boolean>();
+const MAX_JUDGED_NAMES = 1_000;
+
+function isSecretName(name: string): boolean {
+  const known = judgedNames.get(name);
+  if (known !== undefined) return known;
+  const secret = SECRET_NAMES.has(name.toLowerCase().replace(/[-_]/g, ""));
+  if (judgedNames.size < MAX_JUDGED_NAMES) judgedNames.set(name, secret);
+  return secret;
 }
 
 /** Errors from libraries can hold sockets and themselves: each object is written once, and not endlessly deep. */

@@ -6,13 +6,14 @@
  * is tried at the next of the operator's fallbacks. Envoy's own retries have come before.
  */
 import { isDeepStrictEqual } from "node:util";
+import { LRUCache } from "lru-cache";
 import type { ConverseRequest } from "../bedrock/converse.ts";
 import { faultOf } from "../bedrock/errors.ts";
 import type { Intent } from "../bedrock/intent.ts";
 import type { ErrorCode, GatewayError } from "../errors.ts";
 import { type Adapted, adapt } from "./adapt.ts";
 import { type AutoCache, withAutoCache } from "./auto-cache.ts";
-import { type CapabilityOverride, capabilitiesOf } from "./capabilities.ts";
+import { type Capabilities, type CapabilityOverride, capabilitiesOf } from "./capabilities.ts";
 import { applyLessons, type Lesson, type Lessons, lessonFrom } from "./lessons.ts";
 import type { Target, Targets } from "./targets.ts";
 
@@ -51,6 +52,7 @@ export interface Planner {
 }
 
 const MAX_ATTEMPTS = 4;
+const MAX_MODELS = 1_000;
 
 /** Failures that say nothing about the request: another region or model may do better. */
 const WORTH_A_FALLBACK: ReadonlySet<ErrorCode> = new Set([
@@ -68,6 +70,17 @@ const WORTH_A_FALLBACK: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 export function createPlanner({ targets, lessons, overrides, autoCache }: PlannerOptions): Planner {
+  /** The table's rows with the operator's corrections, put together once for each model. */
+  const known = new LRUCache<string, Capabilities>({ max: MAX_MODELS });
+
+  function knownOf(model: string): Capabilities {
+    const before = known.get(model);
+    if (before !== undefined) return before;
+    const capabilities = capabilitiesOf(model, overrides);
+    known.set(model, capabilities);
+    return capabilities;
+  }
+
   return {
     plan(call) {
       const [primary, ...fallbacks] = call.targets;
@@ -79,7 +92,7 @@ export function createPlanner({ targets, lessons, overrides, autoCache }: Planne
       function attemptAt(target: Target, fallback = current.fallback): Attempt {
         const model = target.foundationModel ?? target.modelId;
         const learned = [...lessons.of(model), ...ownLessons];
-        const capabilities = applyLessons(capabilitiesOf(model, overrides), learned);
+        const capabilities = learned.length === 0 ? knownOf(model) : applyLessons(knownOf(model), learned);
         const { intent, stream } = call;
         const wanted = withAutoCache(call.request, capabilities.cacheSections.length > 0 ? autoCache : undefined);
         const adapted = adapt({ request: wanted, intent, capabilities, stream, model });

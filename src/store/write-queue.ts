@@ -2,14 +2,15 @@
  * SQLite writes, grouped: what one turn of the event loop asks for is one transaction.
  *
  * A commit costs about as much as several row writes, so under load grouping is most of the ledger's speed. A lone write
- * waits only for the turn it was asked in (setImmediate), never for a timer. Each write runs inside a savepoint: one that
- * throws is undone and rejects its own promise alone. While another process holds the write lock the queue tries again
+ * waits only for the turn it was asked in (setImmediate), never for a timer. One that throws is undone and rejects its own
+ * promise alone: the transaction is run once more, each write in a savepoint, which would cost as much as the writes if
+ * it were done from the start. While another process holds the write lock the queue tries again
  * instead of blocking the event loop.
  */
 import type { DatabaseSync } from "node:sqlite";
 
 export interface WriteQueue {
-  /** Runs `write` in the next transaction; resolves with its result once that is committed. */
+  /** Runs `write` in the next transaction, perhaps twice; resolves with its result once that is committed. */
   run<T>(write: () => T): Promise<T>;
   /** Resolves when nothing is left to write. */
   drained(): Promise<void>;
@@ -23,8 +24,10 @@ export interface WriteQueueOptions {
 }
 
 interface Waiting {
-  /** Runs the write inside the open transaction; never throws. Afterwards `settle` tells its caller. */
+  /** Runs the write inside the open transaction. */
   execute(): void;
+  /** The same in a savepoint: throws only when the whole transaction is lost. Afterwards `settle` tells its caller. */
+  executeAlone(): void;
   settle(): void;
   fail(error: unknown): void;
 }
@@ -62,6 +65,19 @@ export function createWriteQueue(db: DatabaseSync, options: WriteQueueOptions = 
     }
     try {
       for (const write of waiting) write.execute();
+      commit.run();
+    } catch {
+      if (db.isTransaction) db.exec("ROLLBACK");
+      flushOneByOne();
+      return;
+    }
+    finish((write) => write.settle());
+  }
+
+  function flushOneByOne(): void {
+    try {
+      begin.run();
+      for (const write of waiting) write.executeAlone();
       commit.run();
     } catch (error) {
       // A full disk or a failed commit: none of the batch is kept, and each caller must hear so.
@@ -105,6 +121,9 @@ export function createWriteQueue(db: DatabaseSync, options: WriteQueueOptions = 
       let outcome: ReturnType<typeof guarded<T>> | undefined;
       waiting.push({
         execute: () => {
+          outcome = { value: write() };
+        },
+        executeAlone: () => {
           outcome = guarded(write);
         },
         settle: () => {
