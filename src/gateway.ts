@@ -82,6 +82,7 @@ export async function startGateway({
       autoCache: operator.caching.auto,
     }),
     calls: createConverseCalls({ endpointOf: runtimeOf(aws), credentials, now }),
+    buckets: operator.s3.buckets,
     fetchImage: createImageFetcher(operator.images.fetch),
     egress: (signed: SignedCall, signal: AbortSignal) => sendSigned(egress, signed, signal),
     recorder: createCallRecorder({

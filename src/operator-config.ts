@@ -35,6 +35,10 @@ export interface OperatorConfig {
     readonly allowed: readonly string[];
   };
   readonly images: { readonly fetch: ImageFetching };
+  readonly s3: {
+    /** Buckets that clients may name objects of; `*` stands for any characters. Bedrock reads them with the gateway's rights. */
+    readonly buckets: readonly string[];
+  };
   readonly caching: {
     /** Undefined when off. */
     readonly auto: AutoCaching | undefined;
@@ -195,6 +199,7 @@ function effective(file: FileContent, ownRegion: string | undefined): OperatorCo
     },
     regions: { allowed: [...new Set(file.regions.allowed ?? (ownRegion === undefined ? [] : [ownRegion]))] },
     images: { fetch: { enabled, allow, maxBytes: max_bytes, timeoutMs: timeout } },
+    s3: { buckets: file.s3.buckets },
     caching: { auto: file.caching.auto },
     profiles: file.profiles,
     prices: file.prices.map(priceOverride),

@@ -15,6 +15,7 @@ const DEFAULTS = {
   regions: { allowed: [REGION] },
   images: { fetch: { enabled: false, allow: [], maxBytes: 5 * 1024 * 1024, timeoutMs: 8_000 } },
   caching: { auto: undefined },
+  s3: { buckets: [] },
   profiles: { automatic: "geo" },
   prices: [],
 };
@@ -27,7 +28,7 @@ describe("the operator's file", () => {
       "\n",
       "# nothing yet\n",
       "{}",
-      "models:\nregions:\nimages:\n  fetch:\n    allow:\ncaching:\n  auto:\nprofiles:\nprices:\n",
+      "models:\nregions:\nimages:\n  fetch:\n    allow:\ns3:\n  buckets:\ncaching:\n  auto:\nprofiles:\nprices:\n",
     ]) {
       assert.deepEqual(parse(text), DEFAULTS, JSON.stringify(text));
     }
@@ -367,7 +368,7 @@ nonsense: 1
       'f:6:11: images.fetch.enabled must be true or false, got "maybe".',
       "f:7:11: images.fetch.max_byte is not a key that is known here, did you mean max_bytes?",
       "f:8:11: regions.allowed must hold the gateway's own region, us-east-1.",
-      "f:9:1: nonsense is not a key that is known here: there are models, regions, images, caching, profiles, prices.",
+      "f:9:1: nonsense is not a key that is known here: there are models, regions, images, s3, caching, profiles, prices.",
     ]);
   });
 

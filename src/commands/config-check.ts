@@ -47,7 +47,7 @@ function environmentRows({ clients, tls, admin, aws, logLevel }: Config): string
   ];
 }
 
-function fileRows({ models, regions, images, caching, profiles, prices }: OperatorConfig): string[][] {
+function fileRows({ models, regions, images, s3, caching, profiles, prices }: OperatorConfig): string[][] {
   const { enabled, allow, maxBytes, timeoutMs } = images.fetch;
   const { auto } = caching;
   const parts = auto && (["system", "tools", "conversation"] as const).filter((part) => auto[part]);
@@ -60,6 +60,7 @@ function fileRows({ models, regions, images, caching, profiles, prices }: Operat
       "image fetching",
       enabled ? `${allow.join(", ") || "any public host"}; ${maxBytes} bytes in ${timeoutMs} ms` : "off",
     ],
+    ["S3 buckets", s3.buckets.join(", ") || "none"],
     ["auto caching", auto === undefined ? "off" : `${parts?.join(", ") || "nothing"}; ttl ${auto.ttl}`],
     ["profiles", profiles.automatic],
     ...prices.map((price) => ["price", priceText(price)]),

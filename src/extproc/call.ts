@@ -47,6 +47,12 @@ export interface CallRequest {
   readonly startedAt: number;
 }
 
+/**
+ * What attempts of our own may bring for one call. Envoy takes our bytes however slowly the client reads them (measured),
+ * and holds them: nothing else bounds that. What it forwards itself it holds back at the source.
+ */
+const MAX_OWN_BYTES = 64 * 1024 * 1024;
+
 interface Choice {
   readonly index: number;
   readonly plan: CallPlan;
@@ -68,6 +74,7 @@ export class Call {
   readonly #records: CallRecord[] = [];
   /** Rows that were asked for: those that are still being written have their number already. */
   #rows = 0;
+  #ownBytes = 0;
   readonly #abort = new AbortController();
   #over = false;
 
@@ -206,6 +213,10 @@ export class Call {
     // Leaving the loop early ends the attempt's connection.
     for await (const chunk of unbroken(body, lost)) {
       if (this.#over) return;
+      this.#ownBytes += chunk.length;
+      if (this.#ownBytes > MAX_OWN_BYTES) {
+        throw new GatewayError("upstream_invalid_response", `The answer is larger than ${MAX_OWN_BYTES} bytes.`);
+      }
       await reader.push(chunk);
       if (reader.over) return;
     }

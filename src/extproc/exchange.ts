@@ -23,6 +23,7 @@ import { credentialFrom } from "../access/credential.ts";
 import type { RequestLimiter } from "../access/request-limits.ts";
 import type { Conversation, Dialect } from "../dialects/dialect.ts";
 import { GatewayError, toGatewayError } from "../errors.ts";
+import { matchesGlob } from "../glob.ts";
 import { parseJson } from "../json.ts";
 import type { ImageFetcher } from "../media/fetch-image.ts";
 import type { Catalog } from "../models/catalog.ts";
@@ -54,6 +55,8 @@ export interface ExchangeServices extends CallServices {
   readonly catalog: Catalog;
   readonly targets: Targets;
   readonly fetchImage: ImageFetcher;
+  /** S3 buckets that clients may name; `*` stands for any characters. */
+  readonly buckets: readonly string[];
   /** False while the service drains and another replica should have taken over: new requests are refused. */
   readonly accepting: () => boolean;
   /** One line for each request that was answered without being forwarded, because something is wrong with it. */
@@ -192,7 +195,7 @@ class HttpExchange implements Exchange {
     });
     assertModelId(conversation.model);
     assertModelAllowed(key, conversation.model);
-    refuseStoredObjects(conversation);
+    assertReadable(conversation, this.#services.buckets);
     // Reading a body of images and writing it anew each hold the event loop for about 100 ms; others go in between.
     if (body.length > LARGE_BODY_BYTES) await setImmediate();
 
@@ -335,11 +338,17 @@ class HttpExchange implements Exchange {
 }
 
 /** Bedrock would read them with the gateway's rights, and nobody has said yet which buckets a client may see. */
-function refuseStoredObjects({ storedObjects: [object] }: Conversation): void {
-  if (object === undefined) return;
-  throw new GatewayError("invalid_request", `${object.param} must not be an s3: URL: this gateway reads no buckets.`, {
-    param: object.param,
-  });
+/** Bedrock would read any object that the gateway's own role may read. */
+function assertReadable({ storedObjects }: Conversation, buckets: readonly string[]): void {
+  for (const { uri, param } of storedObjects) {
+    const bucket = uri.slice("s3://".length).split("/", 1)[0] ?? "";
+    if (buckets.some((pattern) => matchesGlob(pattern, bucket))) continue;
+    throw new GatewayError(
+      "invalid_request",
+      `${param} must not name the bucket ${JSON.stringify(bucket)}: the gateway's operator has to allow it (s3.buckets). Send the data itself instead.`,
+      { param },
+    );
+  }
 }
 
 function parseBody(body: Buffer): unknown {

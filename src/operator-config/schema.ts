@@ -41,6 +41,10 @@ const modelPattern = textLeaf("a model id in which * stands for any characters",
 
 export const region = textLeaf("the name of an AWS region such as eu-west-1", (text) => REGION.test(text));
 
+const bucketPattern = textLeaf("the name of an S3 bucket in which * stands for any characters", (text) =>
+  /^[a-z0-9.*-]{1,63}$/.test(text),
+);
+
 const host = leaf((value) => {
   if (typeof value !== "string") throw mustBe("a host", value);
   parseHostRule(value);
@@ -143,6 +147,7 @@ export const fileSchema = section({
     }),
     {},
   ),
+  s3: v.nullish(section({ buckets: v.nullish(list(bucketPattern), []) }), {}),
   caching: v.nullish(section({ auto: v.nullish(autoCaching(), "off") }), {}),
   profiles: v.nullish(section({ automatic: v.nullish(oneOf(["geo", "global", "off"]), "geo") }), {}),
   prices: v.nullish(list(price), []),

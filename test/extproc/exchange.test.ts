@@ -215,6 +215,29 @@ describe("a request that is forwarded", () => {
   });
 });
 
+describe("an object in S3", () => {
+  const withObject = (uri: string) =>
+    chatBody({ messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: uri } }] }] });
+
+  it("is left to Bedrock where the operator allows its bucket", async (t) => {
+    const { sent } = await at(t, [requestHeaders(), withObject("s3://shared-images/a/b.png")]);
+    const forward = sent[1];
+    assert.ok(forward?.type === "forward");
+    assert.match(forward.body.toString(), /"s3Location":\{"uri":"s3:\/\/shared-images\/a\/b.png"/);
+  });
+
+  it("is refused anywhere else: Bedrock reads it with the gateway's rights", async (t) => {
+    for (const bucket of ["private", "not-shared-images", "shared"]) {
+      const { sent, opened } = await at(t, [requestHeaders(), withObject(`s3://${bucket}/a.png`)]);
+      const answer = sent[1];
+      assert.ok(answer?.type === "respond");
+      assert.equal(answer.status, 400);
+      assert.equal(JSON.parse(Buffer.from(answer.body).toString()).error.param, "messages[0].content[0].image_url.url");
+      assert.deepEqual(opened, []);
+    }
+  });
+});
+
 describe("a whole answer", () => {
   it("is sent once it is complete, however it is cut, with the limits' headers and without Bedrock's own", async (t) => {
     for (const pieces of [

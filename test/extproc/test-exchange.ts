@@ -89,6 +89,7 @@ export function openExchange(
       catalog: CATALOG,
       targets,
       planner: createPlanner({ targets, lessons: createLessons(), overrides: [], autoCache: undefined }),
+      buckets: ["shared-*"],
       fetchImage: () => Promise.reject(new Error("no image is fetched here")),
       egress: () => Promise.reject(new Error("no attempt of our own is made here")),
       calls: {
