@@ -155,5 +155,9 @@ function sendSigned(egress: Egress | undefined, signed: SignedCall, signal: Abor
 
 export function createCredentials({ aws }: Config, log: Logger): CredentialSource {
   if (aws.bearerToken !== undefined) return bearerCredentials(aws.bearerToken);
-  return awsCredentials({ onError: (error) => log.error({ err: error }, "AWS credentials could not be loaded") });
+  // The chain's reason is one sentence; its stack tells an operator nothing.
+  const reason = (error: unknown) => (error instanceof Error ? error.message : String(error));
+  return awsCredentials({
+    onError: (error) => log.error({ reason: reason(error) }, "AWS credentials could not be loaded"),
+  });
 }
