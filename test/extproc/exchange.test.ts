@@ -5,6 +5,7 @@ import type { ExchangeServices } from "../../src/extproc/exchange.ts";
 import type { EnvoyEvent, Reply } from "../../src/extproc/wire.ts";
 import { eventFrame, exceptionFrame } from "../../src/simulator/event-stream.ts";
 import type { Prices } from "../../src/usage/prices.ts";
+import { fakeTimers } from "./fake-timers.ts";
 import {
   ANSWER,
   bodyOf,
@@ -844,40 +845,4 @@ function turn(): Promise<void> {
 function lastMetadata(sent: readonly Reply[]): Readonly<Record<string, unknown>> {
   const last = sent.at(-1);
   return last?.type === "response_body" ? (last.metadata ?? {}) : {};
-}
-
-/** Node's own mock timers can't be refreshed. */
-function fakeTimers(t: TestContext) {
-  const timers = new Set<{ due: number }>();
-  const fire = new Map<object, () => void>();
-  let now = 0;
-  const set = (callback: () => void, ms: number) => {
-    const timer = {
-      due: now + ms,
-      unref: () => timer,
-      refresh() {
-        timer.due = now + ms;
-        timers.add(timer);
-        return timer;
-      },
-    };
-    timers.add(timer);
-    fire.set(timer, callback);
-    return timer;
-  };
-  const { setTimeout: realSet, clearTimeout: realClear } = globalThis;
-  Object.assign(globalThis, { setTimeout: set, clearTimeout: (timer: { due: number }) => timers.delete(timer) });
-  t.after(() => Object.assign(globalThis, { setTimeout: realSet, clearTimeout: realClear }));
-  return {
-    get running() {
-      return timers.size;
-    },
-    pass(ms: number) {
-      now += ms;
-      for (const timer of [...timers].filter(({ due }) => due <= now)) {
-        timers.delete(timer);
-        fire.get(timer)?.();
-      }
-    },
-  };
 }
