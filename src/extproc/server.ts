@@ -2,8 +2,8 @@
  * The gRPC server that Envoy calls: one Process stream for each HTTP exchange, and health checks.
  *
  * Back-pressure, cancellation and failures live here and nowhere else. Events reach an exchange strictly one after the
- * other: reading pauses while it works on one that needs I/O, and while Envoy does not take what was written. When Envoy
- * ends its side, so do we (with `ext_proc_graceful_grpc_close` in Envoy's runtime): a reset for each stream would trip the
+ * other: what comes while it works on one that needs I/O waits in a short line. Reading pauses when that is full, and while
+ * Envoy does not take what was written. When Envoy ends its side, so do we (with `ext_proc_graceful_grpc_close` in Envoy's runtime): a reset for each stream would trip the
  * rapid-reset guard of Node's HTTP/2 and cut the whole connection about every thousand requests.
  */
 import { chmod, rm } from "node:fs/promises";
@@ -105,6 +105,9 @@ export async function startExtProcServer({
   };
 }
 
+/** Events of one exchange that wait while one is in work; beyond that reading pauses. */
+const MAX_WAITING = 8;
+
 /** Couples one gRPC stream with one exchange. */
 function serve(
   call: ServerDuplexStream<ProcessingRequest__Output, ProcessingResponse>,
@@ -113,8 +116,10 @@ function serve(
   onClosed: () => void,
 ): void {
   let open = true;
-  // Reading goes on only when nothing holds it: an event in work, or Envoy not taking what was written.
+  /** An event is in work; those that come meanwhile wait. Reading goes on, or Envoy's end would not be noticed. */
   let working = false;
+  const waiting: EnvoyEvent[] = [];
+  /** Envoy does not take what was written. */
   let congestion: PromiseWithResolvers<void> | undefined;
 
   const exchange = openExchange((reply) => {
@@ -128,7 +133,7 @@ function serve(
     call.pause();
     call.once("drain", () => {
       congestion = undefined;
-      if (!working) call.resume();
+      readOn();
       relief.resolve();
     });
     return relief;
@@ -149,19 +154,35 @@ function serve(
     close();
   };
 
+  function work(): void {
+    while (open && !working) {
+      const event = waiting.shift();
+      if (event === undefined) break;
+      const pending = exchange.receive(event);
+      if (pending === undefined) continue;
+      working = true;
+      pending.then(workOn).catch(fail);
+    }
+    readOn();
+  }
+
+  function workOn(): void {
+    working = false;
+    work();
+  }
+
+  function readOn(): void {
+    if (congestion === undefined && waiting.length < MAX_WAITING && call.isPaused()) call.resume();
+  }
+
   call.on("data", (message: ProcessingRequest__Output) => {
     if (!open) return;
     try {
       const event = toEvent(message);
       if (event === undefined) throw new Error(`Envoy sent a message of an unknown kind: ${message.request}`);
-      const work = exchange.receive(event);
-      if (work === undefined) return;
-      working = true;
-      call.pause();
-      work.then(() => {
-        working = false;
-        if (congestion === undefined) call.resume();
-      }, fail);
+      waiting.push(event);
+      if (waiting.length >= MAX_WAITING) call.pause();
+      work();
     } catch (error) {
       fail(error);
     }
