@@ -98,12 +98,24 @@ export function parseDataUrl(url: string): MediaData | undefined {
  * is many times faster than a pattern on a 20 MB image.
  */
 export function canonicalBase64(text: string): string | undefined {
-  const compact = /\s/.test(text) ? text.replace(/\s+/g, "") : text;
+  const compact = /\s/.test(text) ? withoutSpace(text) : text;
   const bytes = Buffer.from(compact, "base64");
   const digits = compact.endsWith("==") ? compact.length - 2 : compact.length - (compact.endsWith("=") ? 1 : 0);
   if (bytes.length === 0 || digits % 4 === 1 || bytes.length !== Math.floor((digits * 3) / 4)) return undefined;
   const standard = compact.length % 4 === 0 && !compact.includes("-") && !compact.includes("_");
   return standard ? compact : bytes.toString("base64");
+}
+
+/** ASCII's white space goes, byte by byte: a pattern spends 1.5 s on 30 MB with a space behind each digit. */
+function withoutSpace(text: string): string {
+  const bytes = Buffer.from(text, "utf8");
+  let length = 0;
+  for (const byte of bytes) {
+    if (byte === 0x20 || (byte >= 0x09 && byte <= 0x0d)) continue;
+    bytes[length] = byte;
+    length += 1;
+  }
+  return bytes.toString("latin1", 0, length);
 }
 
 export function imageFormat({ mediaType, bytes }: MediaData): ImageBlock["format"] | undefined {

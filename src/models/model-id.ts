@@ -10,7 +10,7 @@ import { GatewayError } from "../errors.ts";
 const GEOGRAPHY = /^(global|us|eu|apac|jp|au|in|ca|sa|amer|us-gov)\.(?=[a-z0-9-]+\.)/;
 
 /** What Bedrock's own pattern for modelId lets through, and nothing that a path could stumble over. */
-const MODEL_ID = /^(?!\.{1,2}$)[A-Za-z0-9._:/-]{1,2048}$/;
+const MODEL_ID = /^(?!(?:[^/]*\/)*\.{1,2}(?:\/|$))[A-Za-z0-9._:/-]{1,2048}$/;
 
 /** Throws GatewayError `model_not_found` for what cannot be a Bedrock id, so that it never becomes part of a path. */
 export function assertModelId(id: string): void {

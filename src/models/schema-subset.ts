@@ -76,7 +76,7 @@ function checkReference({ $ref }: JsonObject): void {
   if ($ref !== undefined && !(typeof $ref === "string" && $ref.startsWith("#/"))) throw new Inexpressible();
 }
 
-/** A reference that leads back to itself, or nowhere. */
+/** A reference that leads back to itself, or nowhere, or through more others than anybody means. */
 function isRecursive(root: JsonObject): boolean {
   const open = new Set<string>();
   const done = new Set<string>();
@@ -85,11 +85,12 @@ function isRecursive(root: JsonObject): boolean {
     if (!isJsonObject(value)) return false;
     const { $ref } = value;
     if (typeof $ref === "string" && !done.has($ref)) {
-      if (open.has($ref)) return true;
+      if (open.has($ref) || open.size >= MAX_DEPTH) return true;
       const target = resolve(root, $ref);
       if (target === undefined) return true;
       open.add($ref);
       if (visit(target)) return true;
+      open.delete($ref);
       done.add($ref);
     }
     return Object.entries(value).some(([key, inner]) => key !== "enum" && key !== "const" && visit(inner));

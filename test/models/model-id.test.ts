@@ -48,12 +48,30 @@ describe("assertModelId", () => {
       "a",
       "x".repeat(2048),
       "anything_else",
+      "a../.b/..c",
     ])
       assert.doesNotThrow(() => assertModelId(id));
   });
 
   it("refuses what cannot be one with model_not_found", () => {
-    for (const id of ["", ".", "..", "a b", "a\n", "a?b", "a#b", "a%2Fb", "a\\b", "naïve", "x".repeat(2049), "a\u0000"])
+    for (const id of [
+      "",
+      ".",
+      "..",
+      "a b",
+      "a\n",
+      "a?b",
+      "a#b",
+      "a%2Fb",
+      "a\\b",
+      "naïve",
+      "x".repeat(2049),
+      "a\u0000",
+      "../a",
+      "a/..",
+      "a/./b",
+      "a./../b",
+    ])
       assert.throws(
         () => assertModelId(id),
         { code: "model_not_found", param: "model", status: 404 },

@@ -75,6 +75,13 @@ describe("definitions that use one another", () => {
   });
 });
 
+it("a schema may hold many references, and some through each other", () => {
+  const properties = Object.fromEntries(Array.from({ length: 200 }, (_, n) => [`p${n}`, { $ref: `#/$defs/s${n}` }]));
+  const $defs = Object.fromEntries(Array.from({ length: 200 }, (_, n) => [`s${n}`, { type: "string" }]));
+  assert.notEqual(supportedSchema({ ...CLOSED, properties, $defs }), undefined);
+  assert.notEqual(supportedSchema(chain(20)), undefined);
+});
+
 describe("a schema that the subset can't say", () => {
   const inside = (schema: JsonObject): JsonObject => ({ ...CLOSED, properties: { a: schema } });
   for (const [what, schema] of [
@@ -85,9 +92,20 @@ describe("a schema that the subset can't say", () => {
     ["recursion to the root", inside({ $ref: "#" })],
     ["a reference to elsewhere", inside({ $ref: "https://example.com/schema" })],
     ["a reference to nothing", inside({ $ref: "#/$defs/none" })],
+    ["references through 20,000 others", chain(20_000)],
     ["an empty choice", inside({ anyOf: [] })],
     ["a depth without end", Array.from({ length: 100 }).reduce<JsonObject>((schema) => inside(schema), CLOSED)],
   ] as const) {
     it(what, () => assert.equal(supportedSchema(schema), undefined));
   }
 });
+
+/** Named schemas, each of which refers to the next. */
+function chain(length: number): JsonObject {
+  const names = Array.from({ length }, (_, n) => [`d${n}`, { anyOf: [{ $ref: `#/$defs/d${n + 1}` }] }]);
+  return {
+    ...CLOSED,
+    properties: { a: { $ref: "#/$defs/d0" } },
+    $defs: { ...Object.fromEntries(names), [`d${length}`]: { type: "string" } },
+  };
+}
