@@ -75,9 +75,17 @@ export async function withStore<T>(io: CommandIo, work: (store: Store) => Promis
   });
   try {
     return await work(store);
+  } catch (error) {
+    // A full disk, a damaged file: the place in the code says nothing about it.
+    if (!isDatabaseError(error)) throw error;
+    throw new CommandFailure(`DATABASE_URL: the database can't be used: ${error.message}`, { cause: error });
   } finally {
     await store.close();
   }
+}
+
+function isDatabaseError(error: unknown): error is Error {
+  return error instanceof Error && "code" in error && error.code === "ERR_SQLITE_ERROR";
 }
 
 export function printJson(io: CommandIo, value: unknown): void {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { open as openFile } from "node:fs/promises";
 import { describe, it, type TestContext } from "node:test";
 import { createAuthenticator } from "../../src/access/authenticate.ts";
 import { createKeys } from "../../src/access/keys.ts";
@@ -10,6 +11,21 @@ import { type CommandResult, runCommands } from "./run-commands.ts";
 const DAY_MS = 86_400_000;
 
 describe("keys", { concurrency: 2 }, () => {
+  it("says in one line that the database is damaged", async (t) => {
+    const { keys, url } = open(t);
+    await keys("create", "--name", "alice");
+    const file = await openFile(url.slice("sqlite:".length), "r+");
+    const { size } = await file.stat();
+    // All but the first page, which says that it is a database and of which version.
+    await file.write(Buffer.alloc(size - 4096, 0xff), 0, size - 4096, 4096);
+    await file.close();
+    for (const args of [["list"], ["create", "--name", "bob"]]) {
+      const { code, stdout, stderr } = await keys(...args);
+      assert.deepEqual([code, stdout], [1, ""]);
+      assert.match(stderr, /^error: DATABASE_URL: [^\n]+malformed\n$/);
+    }
+  });
+
   it("creates the database and a key that works, before any gateway has started", async (t) => {
     const { keys, url } = open(t);
     const created = await keys("create", "--name", "alice", "--json");
