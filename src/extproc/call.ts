@@ -203,7 +203,7 @@ export class Call {
     const lost = () => choice.record?.lost();
     const flags = headers.get(LOCAL_REPLY_HEADER);
     if (flags !== undefined) {
-      body.resume();
+      body.destroy();
       if (hadBeenSent(flags)) lost();
       throw localReplyError(status, flags);
     }
