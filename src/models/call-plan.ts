@@ -111,7 +111,7 @@ export function createPlanner({ targets, lessons, overrides, autoCache }: Planne
       /** Also when another call has been taught the same since this one went out. */
       function afterLesson(error: GatewayError): Attempt | undefined {
         const { target } = current;
-        const lesson = lessonFrom(faultOf(error)?.message ?? "");
+        const lesson = lessonFrom(faultOf(error)?.message ?? "", Object.keys(call.intent.modelFields ?? {}));
         if (lesson === undefined) return undefined;
         if (lesson.passing) ownLessons.push(lesson);
         else lessons.learn(target.foundationModel ?? target.modelId, lesson);

@@ -113,11 +113,18 @@ const TEXTS: readonly (readonly [RegExp, Teaching])[] = [
  * all others.
  */
 function refusal(text: string): RegExp {
-  return new RegExp(`^(?:The model returned the following errors: )?${text}`, "i");
+  return new RegExp(`^${text}`, "i");
 }
 
-/** What Bedrock's text teaches; undefined when it is about something else. */
-export function lessonFrom(text: string): Lesson | undefined {
+const INTRODUCTION = "The model returned the following errors: ";
+
+/**
+ * What Bedrock's text teaches; undefined when it is about something else. Claude's texts begin with the field that is at
+ * fault: `names` are those of fields that the client has made up, and a text that begins with one teaches nothing.
+ */
+export function lessonFrom(message: string, names: readonly string[] = []): Lesson | undefined {
+  const text = message.startsWith(INTRODUCTION) ? message.slice(INTRODUCTION.length) : message;
+  if (names.some((name) => text.startsWith(name))) return undefined;
   for (const [pattern, teach] of TEXTS) {
     const match = pattern.exec(text);
     if (match === null) continue;

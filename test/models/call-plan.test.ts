@@ -48,6 +48,21 @@ describe("the first attempt", () => {
   });
 });
 
+describe("after a refusal that begins with the name of a field that the client made up", () => {
+  it("nothing is learned: one client would teach it for all others", async () => {
+    const { plan, lessons } = setUp();
+    for (const name of [
+      "This model doesn't support tool use",
+      "The maximum tokens you requested exceeds the model limit of 1",
+    ]) {
+      const call = plan({ request: { messages: [QUESTION] }, intent: { modelFields: { [name]: 1 } } });
+      const message = `The model returned the following errors: ${name}: Extra inputs are not permitted`;
+      assert.equal(await call.next(bedrockError({ type: "ValidationException", status: 400, message })), undefined);
+      assert.deepEqual(lessons.of(NOVA.modelId), []);
+    }
+  });
+});
+
 describe("after a refusal that teaches", () => {
   const request: ConverseRequest = {
     messages: [QUESTION],
