@@ -8,7 +8,7 @@ import { describe, it, type TestContext } from "node:test";
 import { type ClientDuplexStream, credentials, makeClientConstructor, status } from "@grpc/grpc-js";
 import type { ProcessingRequest } from "../../src/extproc/generated/envoy/service/ext_proc/v3/ProcessingRequest.ts";
 import type { ProcessingResponse__Output } from "../../src/extproc/generated/envoy/service/ext_proc/v3/ProcessingResponse.ts";
-import { type ExtProcServer, type OpenExchange, startExtProcServer } from "../../src/extproc/server.ts";
+import { type ExtProcServer, type OpenExchange, type Send, startExtProcServer } from "../../src/extproc/server.ts";
 import { type EnvoyEvent, healthService, processorService, type Reply } from "../../src/extproc/wire.ts";
 
 const PASS: Reply = { type: "pass", event: "request_headers" };
@@ -205,6 +205,46 @@ describe("the server's health", () => {
   });
 });
 
+describe("an exchange that sends more than Envoy takes", () => {
+  const piece: Reply = { type: "response_body", body: Buffer.alloc(64 * 1024), endOfStream: false };
+
+  for (const [what, end] of [
+    ["Envoy takes it", (stream: { resume(): void }) => stream.resume()],
+    ["the stream is over", (stream: { cancel(): void }) => stream.cancel()],
+  ] as const) {
+    it(`is asked to wait until ${what}`, async (t) => {
+      let sender: Send | undefined;
+      const { connect, exchanges } = await setUp(t, (send) => () => {
+        sender = send;
+        send(PASS);
+      });
+      const stream = connect();
+      stream.write(HEADERS);
+      await until(() => stream.replies.length === 1);
+      stream.pause();
+      let wait: void | Promise<void>;
+      for (let sent = 0; wait === undefined && sent < 10_000; sent += 1) {
+        wait = sender?.(piece);
+        await new Promise(setImmediate);
+      }
+      assert.ok(wait instanceof Promise);
+      assert.equal(sender?.(piece), wait);
+      let released = false;
+      void wait.then(() => {
+        released = true;
+      });
+      stream.write(body("unheard"));
+      await pause();
+      assert.deepEqual([released, exchanges[0]?.events.length], [false, 1]);
+      end(stream);
+      await until(() => released);
+      stream.cancel();
+      await stream.ended;
+      assert.equal(sender?.(piece), undefined);
+    });
+  }
+});
+
 describe("the server's end", () => {
   it("waits for live exchanges, and not longer than it is told", async (t) => {
     const { server, connect } = await setUp(t, (send) => () => send(PASS));
@@ -275,11 +315,7 @@ interface Seen {
 }
 
 /** A server on a socket of its own whose exchanges are `behave`, and clients for it. All end with the test. */
-async function setUp(
-  t: TestContext,
-  behave: (send: (reply: Reply) => void) => Receive,
-  socket = join(folder(t), "s.sock"),
-) {
+async function setUp(t: TestContext, behave: (send: Send) => Receive, socket = join(folder(t), "s.sock")) {
   const exchanges: Seen[] = [];
   const faults: unknown[] = [];
   const server: ExtProcServer = await startExtProcServer({
