@@ -222,8 +222,8 @@ describe("an exchange that sends more than Envoy takes", () => {
       stream.write(HEADERS);
       await until(() => stream.replies.length === 1);
       stream.pause();
-      let wait: void | Promise<void>;
-      for (let sent = 0; wait === undefined && sent < 10_000; sent += 1) {
+      let wait = sender?.(piece);
+      for (let sent = 1; wait === undefined && sent < 10_000; sent += 1) {
         wait = sender?.(piece);
         await new Promise(setImmediate);
       }
