@@ -30,9 +30,12 @@ const SECRET_NAMES = new Set([
   "password",
 ]);
 
-/** Runs over a line of JSON: no pattern may take the quote or the backslash that ends a text. */
+/**
+ * Runs over a line of JSON: no pattern may take the quote or the backslash that ends a text, and a secret may stand right
+ * behind the letter of an escaped control character. A whole gateway key is known wherever it stands.
+ */
 const SECRETS =
-  /\bsk-[A-Za-z0-9_-]{8,}|\bBearer\s+[^\s"\\]+|\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b|\bbedrock-api-key-[^\s"\\]+|\bABSK[^\s"\\]{20,}/g;
+  /sk-[A-Za-z0-9_-]{43,}|(?:\b|(?<=\\[bfnrt]|\\u[0-9a-f]{4}))(?:sk-[A-Za-z0-9_-]{8,}|Bearer\s+[^\s"\\]+|(?:AKIA|ASIA)[A-Z0-9]{12,}\b|bedrock-api-key-[^\s"\\]+|ABSK[^\s"\\]{20,})/g;
 
 const MAX_DEPTH = 8;
 

@@ -97,6 +97,22 @@ describe("createLogger", () => {
     });
   }
 
+  it("blanks a secret behind a line's end or an escape, and a key of the gateway behind anything", () => {
+    const key = "sk-AbCdEfGh0123456789_-AbCdEfGh0123456789xyzABC";
+    const secrets = [key, "AKIAIOSFODNN7EXAMPLE", "Bearer abcdefghijklmnop", `ABSK${"x".repeat(20)}`];
+    for (const text of [
+      ...secrets.flatMap((secret) => [`a\n${secret}`, `\t${secret}`, `\u001b${secret}`]),
+      `%20${key}`,
+      `_${key}`,
+    ]) {
+      const [line] = capture((log) => log.error({ text }, "x")).lines;
+      assert.match(line.text, /\[redacted\]/, JSON.stringify(text));
+      assert.doesNotMatch(line.text, /AbCdEf|AKIA|abcdef|xxx/, JSON.stringify(text));
+    }
+    const [line] = capture((log) => log.error({ text: "risk-assessment of a task-description" }, "x")).lines;
+    assert.equal(line.text, "risk-assessment of a task-description");
+  });
+
   it("writes an error with its stack, code and all its causes, plain objects too", () => {
     const fault = { type: "AccessDeniedException", message: "User: arn:aws:iam::1:role/x may not", status: 403 };
     const cause = new TypeError("second", { cause: { bedrock: fault } });
