@@ -5,10 +5,11 @@
  * Attempts after the first go out through Envoy's egress listener; the answer that Envoy holds is replaced by theirs.
  */
 import assert from "node:assert/strict";
+import { globalAgent } from "node:http";
 import { after, describe, it } from "node:test";
 import { isJsonObject } from "../../src/json.ts";
 import { type Answer, fails, type RecordedRequest, type StreamStep, says } from "../../src/simulator/simulator.ts";
-import { ask, readError, readSse, startTestGateway, type TestGateway, uniqueModel } from "./harness.ts";
+import { ask, readError, readSse, startTestGateway, type TestGateway, uniqueModel, until } from "./harness.ts";
 
 const MESSAGE = "an answer of the second attempt";
 const USAGE = { inputTokens: 11, outputTokens: 7, totalTokens: 18 };
@@ -380,6 +381,11 @@ describe("a client that leaves during a second attempt", () => {
       assert.equal(rows[1]?.closing?.estimated, true);
     });
   }
+});
+
+it("leaves no connection to the egress listener behind that is still in use", async () => {
+  const inUse = () => Object.keys(globalAgent.sockets).filter((name) => name.includes("egress.sock"));
+  await until("no connection in use", () => (inUse().length === 0 ? true : undefined));
 });
 
 const TOOLS = {
