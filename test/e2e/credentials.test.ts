@@ -1,6 +1,7 @@
 /** The gateway's own credentials: every way to give them, and that they stay where they belong. */
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
+import { inspect } from "node:util";
 import { refreshingCredentials } from "../../src/bedrock/credentials.ts";
 import { fails, says } from "../../src/simulator/simulator.ts";
 import { ask, readError, startTestGateway, type TestGateway, uniqueModel } from "./harness.ts";
@@ -125,7 +126,7 @@ describe("secrets", () => {
     assert.equal((await gateway.usage()).length, 6);
     const secrets = [gateway.key, wrong, SESSION.secretAccessKey, SESSION.sessionToken, question, answer];
     checkSilence(gateway, secrets);
-    const rows = JSON.stringify(await gateway.usage());
+    const rows = inspect(await gateway.usage(), { depth: null, maxArrayLength: null, maxStringLength: null });
     for (const secret of secrets) assert.ok(!rows.includes(secret));
   });
 });
