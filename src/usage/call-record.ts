@@ -96,7 +96,7 @@ function callRecord(start: CallStart, options: CallRecorderOptions): CallRecord 
     if (closing !== undefined) return;
     const serviceTier = meter.served.serviceTier ?? start.request.serviceTier?.type;
     const latency = meter.served.latency ?? start.request.performanceConfig?.latency;
-    const cost = costOfCall(start, used.usage, latency === "optimized" ? latency : serviceTier, prices);
+    const cost = priced(used.usage, latency === "optimized" ? latency : serviceTier);
     closing = {
       ...outcome,
       ...used,
@@ -111,6 +111,16 @@ function callRecord(start: CallStart, options: CallRecorderOptions): CallRecord 
       await ledger.close(start.id, closing);
     } catch (error) {
       onFault(error, start.id);
+    }
+  }
+
+  /** A fault of the pricing leaves a call unpriced; its row and its answer do not depend on it. */
+  function priced(usage: TokenUsage, tier: string | undefined): bigint | undefined {
+    try {
+      return costOfCall(start, usage, tier, prices);
+    } catch (error) {
+      onFault(error, start.id);
+      return undefined;
     }
   }
 

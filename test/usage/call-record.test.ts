@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { GatewayError } from "../../src/errors.ts";
 import type { CallClosing, CallOpening, Key } from "../../src/store/store.ts";
 import { type CallStart, createCallRecorder } from "../../src/usage/call-record.ts";
-import { createPrices } from "../../src/usage/prices.ts";
+import { createPrices, type Prices } from "../../src/usage/prices.ts";
 
 const KEY: Key = {
   id: "key_1",
@@ -251,6 +251,20 @@ describe("what a call's row says it cost", () => {
     assert.equal((await closedWith({ modelInvoked: arn }))?.cost, 60_000_000n);
   });
 
+  it("is unknown where the pricing fails, and the row is closed all the same", async () => {
+    const fault = new Error("no such tier");
+    const prices: Prices = {
+      priceOf() {
+        throw fault;
+      },
+    };
+    const { open, closed, faults } = setUp({ prices });
+    const record = await open();
+    record.meter.stage.push({ type: "metadata", usage: USAGE });
+    await record.completed(200);
+    assert.deepEqual([closed[0]?.status, closed[0]?.cost, faults], ["ok", undefined, [[fault, "r-1"]]]);
+  });
+
   it("is unknown where it is more than a row can hold", async () => {
     const { recorder, closed } = setUp();
     const record = await recorder.open(START);
@@ -318,7 +332,7 @@ describe("what is said of a call", () => {
   });
 });
 
-function setUp(broken: { open?: () => Promise<void>; close?: () => Promise<void> } = {}) {
+function setUp(broken: { open?: () => Promise<void>; close?: () => Promise<void>; prices?: Prices } = {}) {
   const clock = { now: 1_000 };
   const opened: CallOpening[] = [];
   const closed: CallClosing[] = [];
@@ -336,7 +350,7 @@ function setUp(broken: { open?: () => Promise<void>; close?: () => Promise<void>
         closed.push(closing);
       },
     },
-    prices: createPrices(),
+    prices: broken.prices ?? createPrices(),
     now: () => clock.now,
     log: (line) => lines.push(line),
     onFault: (...fault) => faults.push(fault),
