@@ -327,7 +327,7 @@ export class Call {
     const warnings = [...conversation.warnings, ...adapted.warnings];
     if (warnings.length > 0) headers["x-gateway-warning"] = headerText(warnings.join("; "));
     else delete headers["x-gateway-warning"];
-    if (target.modelId !== conversation.model) headers["x-gateway-model"] = headerText(target.modelId);
+    if (target.modelId !== conversation.model) headers["x-gateway-model"] = headerText(publicName(target));
     else delete headers["x-gateway-model"];
     this.#countAttempts();
   }
@@ -378,6 +378,11 @@ async function* unbroken(body: Readable, onBroken: () => void): AsyncIterable<Bu
     onBroken();
     throw new GatewayError("upstream_invalid_response", "Amazon Bedrock's answer broke off.", { cause });
   }
+}
+
+/** An ARN that the client did not write itself would tell it the account. */
+function publicName({ modelId, foundationModel }: Target): string {
+  return modelId.startsWith("arn:") ? (foundationModel ?? "an inference profile") : modelId;
 }
 
 /** Header values are visible ASCII. */

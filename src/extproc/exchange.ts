@@ -301,7 +301,8 @@ class HttpExchange implements Exchange {
       inputModalities: [],
       outputModalities: [],
     }));
-    return [...aliases, ...(await catalog.list())].filter(({ id }) => isModelAllowed(key, id));
+    const listed = (await catalog.list()).filter(({ id }) => !targets.aliases.includes(id));
+    return [...aliases, ...listed].filter(({ id }) => isModelAllowed(key, id));
   }
 
   async #authenticate(): Promise<Key> {

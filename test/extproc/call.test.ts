@@ -73,6 +73,17 @@ describe("an attempt after a failure", () => {
     assert.deepEqual([test.failures.map(({ code }) => code), test.faults], [["rate_limit_exceeded"], []]);
   });
 
+  it("names the model behind an ARN that its client did not write, not the account", async () => {
+    const arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
+    const attempt = other();
+    const target = { ...attempt.target, modelId: arn, foundationModel: "amazon.nova-pro-v1:0" };
+    const test = openCall({ next: once({ ...attempt, target }) });
+    await test.forward();
+    await test.answeredWith(503, JSON_TYPE, "");
+    await give(test.outgoing[0]?.answer(200, JSON_TYPE) ?? assert.fail(), ANSWER);
+    assert.equal(headersOf(test.sent)["x-gateway-model"], "amazon.nova-pro-v1:0");
+  });
+
   it("answers as a stream, piece by piece, its headers named before the first of them", async () => {
     const test = openCall({ body: STREAM, next: once(other(STREAM)) });
     await test.forward();
