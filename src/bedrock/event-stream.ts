@@ -90,12 +90,24 @@ function decode(frame: Uint8Array): Frame {
   };
 }
 
-/** A buffer of their own, so that a length that lies ends in an error and not in the bytes behind. */
-function decodeHeaders(bytes: Buffer): Record<string, string> {
+/** Almost all frames of a stream have the same headers, to the byte: those of the last one are at hand. */
+let lastBytes: Buffer = Buffer.alloc(0);
+let lastHeaders: Readonly<Record<string, string>> = {};
+
+function decodeHeaders(bytes: Buffer): Readonly<Record<string, string>> {
+  if (bytes.equals(lastBytes)) return lastHeaders;
+  // A buffer of their own, so that a length that lies ends in an error and not in the bytes behind.
+  const own = Buffer.from(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+  const headers = parseHeaders(own);
+  lastBytes = own;
+  lastHeaders = headers;
+  return headers;
+}
+
+function parseHeaders(own: Buffer): Readonly<Record<string, string>> {
   const headers: Record<string, string> = {};
   try {
-    const own = new DataView(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-    const parsed = marshaller.parse(own);
+    const parsed = marshaller.parse(new DataView(own.buffer, own.byteOffset, own.byteLength));
     for (const name in parsed) {
       const header = parsed[name];
       if (header?.type === "string") headers[name] = header.value;
@@ -103,7 +115,7 @@ function decodeHeaders(bytes: Buffer): Record<string, string> {
   } catch (cause) {
     throw corrupt("a frame's headers can't be decoded", cause);
   }
-  return headers;
+  return Object.freeze(headers);
 }
 
 function corrupt(what: string, cause?: unknown): GatewayError {
