@@ -75,11 +75,12 @@ function blockStart(start: JsonObject) {
   return toolUseId === undefined || name === undefined ? {} : { toolUse: { toolUseId, name } };
 }
 
+/** A union: one member at a time, and nearly always the text. */
 function blockDelta(delta: JsonObject): BlockDelta {
+  if (typeof delta.text === "string") return { text: delta.text };
   const reasoning = delta.reasoningContent;
   const toolUse = delta.toolUse;
   return {
-    ...optional("text", text(delta.text)),
     ...(toolUse === undefined ? {} : { toolUse: optional("input", text(object(toolUse).input)) }),
     ...(reasoning === undefined ? {} : { reasoningContent: reasoningDelta(object(reasoning)) }),
     ...optional("citation", delta.citation),

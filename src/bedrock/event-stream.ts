@@ -38,30 +38,41 @@ export function frames(maxFrameBytes = MAX_FRAME_BYTES): Transform<Uint8Array, F
   let wanted = 0;
 
   return {
-    *push(chunk) {
-      if (chunk.byteLength === 0) return;
-      chunks.push(chunk);
-      held += chunk.byteLength;
-      // A frame in many small chunks is joined once, when it is complete, not once for each chunk.
-      if (wanted !== 0 && held < wanted) return;
-
-      let bytes: Uint8Array = chunks.length === 1 ? chunk : Buffer.concat(chunks, held);
-      for (;;) {
-        if (wanted === 0 && bytes.byteLength >= PRELUDE_BYTES) wanted = frameLength(bytes, maxFrameBytes);
-        if (wanted === 0 || bytes.byteLength < wanted) break;
-        const frame = bytes.subarray(0, wanted);
-        bytes = bytes.subarray(wanted);
-        wanted = 0;
-        yield decode(frame);
-      }
-      chunks = bytes.byteLength === 0 ? [] : [bytes];
-      held = bytes.byteLength;
+    push(chunk) {
+      // Bedrock sends a frame at a time, and mostly that is how it arrives.
+      if (held === 0 && isOneFrame(chunk, maxFrameBytes)) return [decode(chunk)];
+      return split(chunk);
     },
     end() {
       if (held === 0) return [];
       throw new GatewayError("upstream_invalid_response", "Bedrock's stream ended inside a frame.");
     },
   };
+
+  /** Lazily: the frames before a corrupt one are not lost. */
+  function* split(chunk: Uint8Array): Iterable<Frame> {
+    if (chunk.byteLength === 0) return;
+    chunks.push(chunk);
+    held += chunk.byteLength;
+    // A frame in many small chunks is joined once, when it is complete, not once for each chunk.
+    if (wanted !== 0 && held < wanted) return;
+
+    let bytes: Uint8Array = chunks.length === 1 ? chunk : Buffer.concat(chunks, held);
+    for (;;) {
+      if (wanted === 0 && bytes.byteLength >= PRELUDE_BYTES) wanted = frameLength(bytes, maxFrameBytes);
+      if (wanted === 0 || bytes.byteLength < wanted) break;
+      const frame = bytes.subarray(0, wanted);
+      bytes = bytes.subarray(wanted);
+      wanted = 0;
+      yield decode(frame);
+    }
+    chunks = bytes.byteLength === 0 ? [] : [bytes];
+    held = bytes.byteLength;
+  }
+}
+
+function isOneFrame(chunk: Uint8Array, maxFrameBytes: number): boolean {
+  return chunk.byteLength >= PRELUDE_BYTES && frameLength(chunk, maxFrameBytes) === chunk.byteLength;
 }
 
 function frameLength(bytes: Uint8Array, maxFrameBytes: number): number {

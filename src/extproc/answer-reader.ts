@@ -74,13 +74,13 @@ function streamReader(render: Transform<ConverseEvent, Buffer>, sink: AnswerSink
     },
     push(bytes) {
       if (over) return;
-      const { output, failure } = drain(reply.push(bytes));
+      const { output, failure } = drain(() => reply.push(bytes));
       if (failure !== undefined) return fail(output, failure);
       if (output.length > 0) return sink.output(output);
     },
     end() {
       if (over) return;
-      const { output, failure } = drain(reply.end());
+      const { output, failure } = drain(() => reply.end());
       if (failure !== undefined) return fail(output, failure);
       over = true;
       return sink.ended(output);
@@ -136,10 +136,10 @@ function parseAnswer({ headers }: AnswerHead, body: string): unknown {
 }
 
 /** Runs a stage to its end or its failure; what came before a failure is not lost. */
-export function drain(outputs: Iterable<Buffer>): { output: Buffer; failure?: unknown } {
+export function drain(run: () => Iterable<Buffer>): { output: Buffer; failure?: unknown } {
   const pieces: Buffer[] = [];
   try {
-    for (const piece of outputs) pieces.push(piece);
+    for (const piece of run()) pieces.push(piece);
   } catch (failure) {
     return { output: Buffer.concat(pieces), failure };
   }

@@ -176,12 +176,23 @@ describe("draining a stage", () => {
       yield Buffer.from("b");
       throw new Error("broken");
     }
-    const { output, failure } = drain(pieces());
+    const { output, failure } = drain(pieces);
     assert.equal(output.toString(), "ab");
     assert.match(String(failure), /broken/);
-    assert.deepEqual(drain([]), { output: Buffer.alloc(0) });
+    assert.deepEqual(
+      drain(() => []),
+      { output: Buffer.alloc(0) },
+    );
     const single = Buffer.from("a");
-    assert.equal(drain([single]).output, single);
+    assert.equal(drain(() => [single]).output, single);
+  });
+
+  it("catches a stage that fails before it gives anything", () => {
+    const { output, failure } = drain(() => {
+      throw new Error("broken");
+    });
+    assert.equal(output.length, 0);
+    assert.match(String(failure), /broken/);
   });
 });
 

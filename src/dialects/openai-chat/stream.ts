@@ -47,24 +47,24 @@ export class ChatStream implements Transform<ConverseEvent, SseEvent> {
     this.#options = options;
   }
 
-  *push(event: ConverseEvent): Iterable<SseEvent> {
-    if (event.type === "unknown") return;
+  push(event: ConverseEvent): SseEvent[] {
+    if (event.type === "unknown") return [];
     if (event.type === "metadata") {
       this.#options.total.add(event.usage, this.#modelFields, event.serviceTier);
-      if (this.#options.withTrace && event.trace !== undefined && !isTooDeep(event.trace))
-        yield this.#chunk({}, { trace: event.trace });
-      return;
+      const { trace } = event;
+      if (!this.#options.withTrace || trace === undefined || isTooDeep(trace)) return [];
+      return [this.#chunk({}, { trace })];
     }
     if (this.#stopped) throw invalid(`${event.type} after messageStop`);
+    const chunks = this.#deltas(event).map((delta) => this.#chunk(delta));
     if (!this.#started) {
       this.#started = true;
-      yield this.#chunk({ role: "assistant", content: "" });
+      chunks.unshift(this.#chunk({ role: "assistant", content: "" }));
     }
-    for (const delta of this.#deltas(event)) yield this.#chunk(delta);
-    if (event.type !== "messageStop") return;
+    if (event.type !== "messageStop") return chunks;
     this.#stopped = true;
     this.#modelFields = event.additionalModelResponseFields;
-    yield this.#chunk({}, finish(event.stopReason, this.#toolCalls > 0, this.#options));
+    return [...chunks, this.#chunk({}, finish(event.stopReason, this.#toolCalls > 0, this.#options))];
   }
 
   end(): Iterable<SseEvent> {
@@ -72,81 +72,83 @@ export class ChatStream implements Transform<ConverseEvent, SseEvent> {
     return [];
   }
 
-  *#deltas(event: Exclude<ConverseEvent, { type: "unknown" | "metadata" }>): Iterable<Delta> {
+  // Lists and not generators: a stream has hundreds of deltas, and nearly each event makes one of one.
+  #deltas(event: Exclude<ConverseEvent, { type: "unknown" | "metadata" }>): Delta[] {
     switch (event.type) {
       case "messageStart":
-        return;
+        return [];
       case "contentBlockStart":
-        yield* this.#openBlock(event.index, event.start);
-        return;
+        return this.#openBlock(event.index, event.start);
       case "contentBlockDelta":
-        yield* this.#extendBlock(event.index, event.delta);
-        return;
+        return this.#extendBlock(event.index, event.delta);
       case "contentBlockStop":
-        yield* this.#closeBlock(event.index);
-        return;
-      case "messageStop":
-        for (const index of [...this.#open.keys()]) yield* this.#closeBlock(index);
-        if (this.#annotations.length > 0)
-          yield { annotations: this.#annotations.map((item, index) => ({ index, ...item })) };
-        return;
+        return this.#closeBlock(event.index);
+      case "messageStop": {
+        const closed = [...this.#open.keys()].flatMap((index) => this.#closeBlock(index));
+        if (this.#annotations.length === 0) return closed;
+        return [...closed, { annotations: this.#annotations.map((item, index) => ({ index, ...item })) }];
+      }
       default:
-        unreachable(event);
+        return unreachable(event);
     }
   }
 
   /** Only tool calls announce themselves; text and reasoning begin with their first delta. */
-  *#openBlock(index: number, { toolUse }: BlockStart): Iterable<Delta> {
-    if (toolUse === undefined) return;
+  #openBlock(index: number, { toolUse }: BlockStart): Delta[] {
+    if (toolUse === undefined) return [];
     const call = this.#toolCalls;
     this.#toolCalls += 1;
     this.#open.set(index, { kind: "tool", index: call, empty: true });
     const name = this.#options.names.decode(toolUse.name);
     const { asFunctions } = this.#options;
-    if (!asFunctions)
-      yield {
-        tool_calls: [{ index: call, id: toolUse.toolUseId, type: "function", function: { name, arguments: "" } }],
-      };
-    else if (call === 0) yield { function_call: { name, arguments: "" } };
+    if (!asFunctions) {
+      return [
+        { tool_calls: [{ index: call, id: toolUse.toolUseId, type: "function", function: { name, arguments: "" } }] },
+      ];
+    }
+    return call === 0 ? [{ function_call: { name, arguments: "" } }] : [];
   }
 
-  *#extendBlock(index: number, { text, toolUse, reasoningContent, citation }: BlockDelta): Iterable<Delta> {
+  #extendBlock(index: number, { text, toolUse, reasoningContent, citation }: BlockDelta): Delta[] {
+    const deltas: Delta[] = [];
     if (text) {
       this.#textBlock(index);
       this.#textLength += text.length;
-      yield { content: text };
+      deltas.push({ content: text });
     }
     if (toolUse?.input) {
       const block = this.#open.get(index);
       if (block?.kind !== "tool") throw invalid("tool input outside a tool block");
       block.empty = false;
-      yield* this.#arguments(block.index, toolUse.input);
+      deltas.push(...this.#arguments(block.index, toolUse.input));
     }
     if (reasoningContent !== undefined) {
       const block = this.#reasoningBlock(index);
       block.text += reasoningContent.text ?? "";
       block.signature += reasoningContent.signature ?? "";
       if (reasoningContent.redactedContent) block.redacted.push(reasoningContent.redactedContent);
-      if (reasoningContent.text) yield { reasoning_content: reasoningContent.text };
+      if (reasoningContent.text) deltas.push({ reasoning_content: reasoningContent.text });
     }
     if (citation !== undefined)
       this.#annotations.push(...annotation(citation, this.#textBlock(index).start, this.#textLength));
+    return deltas;
   }
 
-  *#closeBlock(index: number): Iterable<Delta> {
+  #closeBlock(index: number): Delta[] {
     const block = this.#open.get(index);
     this.#open.delete(index);
-    if (block?.kind === "tool" && block.empty) yield* this.#arguments(block.index, "{}");
-    if (block?.kind !== "reasoning") return;
+    if (block?.kind === "tool" && block.empty) return this.#arguments(block.index, "{}");
+    if (block?.kind !== "reasoning") return [];
     const thinking = thinkingBlock(block);
-    if (thinking === undefined) return;
-    yield { thinking_blocks: [{ index: this.#thinkingBlocks, ...thinking }] };
+    if (thinking === undefined) return [];
+    const position = this.#thinkingBlocks;
     this.#thinkingBlocks += 1;
+    return [{ thinking_blocks: [{ index: position, ...thinking }] }];
   }
 
-  *#arguments(call: number, text: string): Iterable<Delta> {
-    if (!this.#options.asFunctions) yield { tool_calls: [{ index: call, function: { arguments: text } }] };
-    else if (call === 0) yield { function_call: { arguments: text } };
+  #arguments(call: number, text: string): Delta[] {
+    if (!this.#options.asFunctions) return [{ tool_calls: [{ index: call, function: { arguments: text } }] }];
+    return call === 0 ? [{ function_call: { arguments: text } }] : [];
   }
 
   #textBlock(index: number): Extract<Block, { kind: "text" }> {
