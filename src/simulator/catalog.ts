@@ -48,6 +48,7 @@ export const CATALOG: readonly CatalogModel[] = [
     ["us", "eu", "jp", "global"],
   ),
   nova("amazon.nova-pro-v1:0", "Nova Pro", "2024-12-03", ["TEXT", "IMAGE", "VIDEO"], ["us", "eu", "apac"]),
+  nova("amazon.nova-lite-v1:0", "Nova Lite", "2024-12-03", ["TEXT", "IMAGE", "VIDEO"], ["us", "eu", "apac"]),
   nova("amazon.nova-micro-v1:0", "Nova Micro", "2024-12-03", TEXT, ["us", "eu", "apac"]),
   model("meta.llama3-3-70b-instruct-v1:0", "Llama 3.3 70B Instruct", "Meta", "2024-12-19", {
     onDemand: false,
