@@ -1,4 +1,4 @@
-/** Patterns for model ids, as operators write them: `*` stands for any characters, everything else for itself. */
+/** Patterns for model ids, buckets and the labels of hosts, as operators write them: `*` stands for any characters, everything else for itself. */
 
 /** Each literal part is looked for once from left to right, so no pattern can take long. */
 export function matchesGlob(pattern: string, text: string): boolean {

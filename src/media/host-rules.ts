@@ -4,6 +4,7 @@
  * `*.` in front stands for one or more labels, `*` elsewhere for a part of one label. A rule without a port means the
  * usual ones, 80 and 443.
  */
+import { matchesGlob } from "../glob.ts";
 
 export interface HostRule {
   /** `host` as URL.hostname has it, without a dot at its end. */
@@ -47,22 +48,7 @@ export function portOf(url: URL): number {
 function hostMatches(pattern: readonly string[], labels: readonly string[]): boolean {
   const [first, ...fixed] = pattern;
   const extra = labels.length - pattern.length;
-  if (first !== "*") return extra === 0 && pattern.every((glob, index) => labelMatches(glob, labels[index] ?? ""));
+  if (first !== "*") return extra === 0 && pattern.every((glob, index) => matchesGlob(glob, labels[index] ?? ""));
   if (extra < 0 || labels.includes("")) return false;
-  return fixed.every((glob, index) => labelMatches(glob, labels[extra + 1 + index] ?? ""));
-}
-
-/** Each literal part is looked for once from left to right, so no pattern can take long. */
-function labelMatches(glob: string, label: string): boolean {
-  const [first = "", ...rest] = glob.split("*");
-  const last = rest.pop();
-  if (last === undefined) return glob === label;
-  if (!label.startsWith(first) || !label.endsWith(last)) return false;
-  let position = first.length;
-  for (const part of rest) {
-    const at = label.indexOf(part, position);
-    if (at < 0) return false;
-    position = at + part.length;
-  }
-  return position <= label.length - last.length;
+  return fixed.every((glob, index) => matchesGlob(glob, labels[extra + 1 + index] ?? ""));
 }
