@@ -40,16 +40,19 @@ describe("a large request", () => {
     const pids = { service: gateway.service.pid, Envoy: gateway.envoy.process.pid };
     const body = chatBody([imageOf(15_000_000, 9)]);
     const rounds: { service: number; Envoy: number }[] = [];
-    for (const _round of [1, 2, 3]) {
+    // The first requests of this size grow a cold heap to its working size; what stays after that is what counts.
+    for (const round of ["warm-up", 1, 2, 3, 4, 5]) {
       for (const _call of [1, 2, 3]) assert.equal((await ask(body)).status, 200);
       await sleep(300);
+      if (round === "warm-up") continue;
       rounds.push({ service: residentMiB(pids.service), Envoy: residentMiB(pids.Envoy) });
     }
     for (const name of ["service", "Envoy"] as const) {
       const sizes = rounds.map((round) => Math.round(round[name]));
       t.diagnostic(`${name}: ${sizes.join(", ")} MiB resident after each three requests of 20 MB`);
-      // 120 MB have passed in between: what kept them would be above this.
-      assert.ok((sizes.at(-1) ?? 0) - (sizes[0] ?? 0) < 80, `${name}: ${sizes}`);
+      // At least 120 MB have passed in between: what kept them would be above this. The lowest of the last three, since
+      // a collection that is due shows as growth for a while.
+      assert.ok(Math.min(...sizes.slice(-3)) - (sizes[0] ?? 0) < 80, `${name}: ${sizes}`);
     }
   });
 
