@@ -68,6 +68,96 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE calls ADD COLUMN cost INTEGER;
   ALTER TABLE calls ADD COLUMN service_tier TEXT;
   `,
+  // Teams, budgets, the audit; totals by the hour, which outlive the rows. Sums of money are micro-dollars and the
+  // pico-dollars that are left of each addend, apart: one sum of pico-dollars would leave 64 bits at 9 million USD.
+  // Of `spend` a row holds its subject's newest day and month (days and months since 1970) and all time.
+  `
+  ALTER TABLE keys ADD COLUMN owner TEXT;
+  ALTER TABLE keys ADD COLUMN note TEXT;
+  ALTER TABLE keys ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+  ALTER TABLE keys ADD COLUMN tpm INTEGER;
+  ALTER TABLE keys ADD COLUMN parallel INTEGER;
+  ALTER TABLE keys ADD COLUMN budget INTEGER;
+  ALTER TABLE keys ADD COLUMN soft_budget INTEGER;
+  ALTER TABLE keys ADD COLUMN budget_period TEXT NOT NULL DEFAULT 'month';
+  ALTER TABLE keys ADD COLUMN blocked_at INTEGER;
+  ALTER TABLE keys ADD COLUMN created_by TEXT;
+
+  CREATE TABLE teams (
+    name           TEXT PRIMARY KEY,
+    note           TEXT,
+    rpm            INTEGER,
+    tpm            INTEGER,
+    parallel       INTEGER,
+    budget         INTEGER,
+    soft_budget    INTEGER,
+    budget_period  TEXT NOT NULL,
+    created_at     INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE audit (
+    id       TEXT PRIMARY KEY,
+    at       INTEGER NOT NULL,
+    actor    TEXT NOT NULL,
+    action   TEXT NOT NULL,
+    subject  TEXT NOT NULL,
+    changes  TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX audit_at ON audit (at);
+
+  ALTER TABLE calls ADD COLUMN instance TEXT;
+  ALTER TABLE calls ADD COLUMN foundation_model TEXT;
+  ALTER TABLE calls ADD COLUMN input_estimate INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE calls ADD COLUMN reserved INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE calls ADD COLUMN reasoning_tokens INTEGER;
+  ALTER TABLE calls ADD COLUMN abandoned INTEGER NOT NULL DEFAULT 0;
+  CREATE INDEX calls_open ON calls (started_at) WHERE status IS NULL;
+  CREATE INDEX calls_attempts ON calls (call_id) WHERE call_id IS NOT NULL;
+
+  CREATE TABLE instances (
+    id          TEXT PRIMARY KEY,
+    host        TEXT NOT NULL,
+    pid         INTEGER NOT NULL,
+    started_at  INTEGER NOT NULL,
+    seen_at     INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE spend (
+    subject         TEXT PRIMARY KEY,
+    day             INTEGER NOT NULL,
+    day_micro       INTEGER NOT NULL,
+    day_rest        INTEGER NOT NULL,
+    month           INTEGER NOT NULL,
+    month_micro     INTEGER NOT NULL,
+    month_rest      INTEGER NOT NULL,
+    total_micro     INTEGER NOT NULL,
+    total_rest      INTEGER NOT NULL,
+    reserved_micro  INTEGER NOT NULL,
+    reserved_rest   INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE usage_hours (
+    hour                   INTEGER NOT NULL,
+    key_id                 TEXT NOT NULL,
+    team                   TEXT NOT NULL,
+    model                  TEXT NOT NULL,
+    requests               INTEGER NOT NULL,
+    errors                 INTEGER NOT NULL,
+    interrupted            INTEGER NOT NULL,
+    input_tokens           INTEGER NOT NULL,
+    output_tokens          INTEGER NOT NULL,
+    cache_read_tokens      INTEGER NOT NULL,
+    cache_write_tokens     INTEGER NOT NULL,
+    cache_write_1h_tokens  INTEGER NOT NULL,
+    reasoning_tokens       INTEGER NOT NULL,
+    estimated_requests     INTEGER NOT NULL,
+    unpriced_requests      INTEGER NOT NULL,
+    priced_rows            INTEGER NOT NULL,
+    cost_micro             INTEGER NOT NULL,
+    cost_rest              INTEGER NOT NULL,
+    PRIMARY KEY (hour, key_id, team, model)
+  ) STRICT;
+  `,
 ];
 
 /** Brings the database to the newest step. Throws when another program or a newer gateway made it. */
