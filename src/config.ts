@@ -4,6 +4,7 @@
  * Names and defaults are in the README. AWS's own variables mean what they mean to every AWS SDK; an empty variable is an
  * absent one. Nothing else in the gateway reads the environment, but the AWS SDK's credential chain does.
  */
+import { hash } from "node:crypto";
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { loadSharedConfigFiles } from "@smithy/core/config";
@@ -15,8 +16,10 @@ export interface Config {
   readonly clients: Address;
   /** Files for TLS with clients; undefined for plain HTTP. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
-  readonly admin: Address;
+  readonly admin: AdminConfig;
   readonly databaseUrl: string;
+  /** Where limits are counted for all gateways together; undefined: in this process alone. */
+  readonly redisUrl: string | undefined;
   /** Where the service listens for Envoy when it runs alone: `unix:/path` or `host:port`. */
   readonly extProcListen: string;
   readonly egress: Egress | undefined;
@@ -35,6 +38,13 @@ export interface Address {
   readonly port: number;
 }
 
+export interface AdminConfig extends Address {
+  /** 64 hex digits; undefined: only probes and metrics are served. */
+  readonly tokenSha256: string | undefined;
+  /** Names by which browsers may reach the port, beside localhost and addresses. */
+  readonly hosts: readonly string[];
+}
+
 export interface AwsConfig {
   readonly region: string;
   readonly runtime: Endpoint;
@@ -45,6 +55,8 @@ export interface AwsConfig {
   /** A Bedrock API key; it goes before all other credentials, as in the SDKs. */
   readonly bearerToken: string | undefined;
 }
+
+const MIN_ADMIN_TOKEN = 16;
 
 export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -76,8 +88,14 @@ export async function readConfig(environment: Environment): Promise<Config> {
   const config: Config = {
     clients: { host: env.text("HOST") ?? "0.0.0.0", port: env.integer("PORT", 0, 65_535) ?? 8000 },
     tls: await readTls(env, problems),
-    admin: { host: env.text("ADMIN_HOST") ?? "127.0.0.1", port: env.integer("ADMIN_PORT", 0, 65_535) ?? 8001 },
+    admin: {
+      host: env.text("ADMIN_HOST") ?? "127.0.0.1",
+      port: env.integer("ADMIN_PORT", 0, 65_535) ?? 8001,
+      tokenSha256: env.parsed("ADMIN_TOKEN", parseAdminToken),
+      hosts: env.parsed("ADMIN_HOSTS", parseHosts) ?? [],
+    },
     databaseUrl: env.text("DATABASE_URL") ?? "sqlite:data/gateway.db",
+    redisUrl: env.parsed("REDIS_URL", parseRedisUrl),
     extProcListen: env.parsed("EXTPROC_LISTEN", parseListen) ?? "unix:/run/gateway/extproc.sock",
     egress: env.parsed("EGRESS_URL", parseEgress),
     aws: {
@@ -195,6 +213,28 @@ function parseEgress(text: string): Egress {
     throw new Error(`must be unix:/absolute/path or http://host:port, got ${JSON.stringify(text)}`);
   }
   return { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) || 80 };
+}
+
+/** The problem never repeats the text: it may be half of a secret. */
+function parseAdminToken(text: string): string {
+  const sha256 = /^sha256:([0-9a-f]{64})$/i.exec(text)?.[1];
+  if (sha256 !== undefined) return sha256.toLowerCase();
+  if (text.startsWith("sha256:")) throw new Error("must have 64 hex digits after sha256:");
+  if (text.length < MIN_ADMIN_TOKEN) throw new Error(`must have at least ${MIN_ADMIN_TOKEN} characters`);
+  return hash("sha256", text, "hex");
+}
+
+function parseHosts(text: string): string[] {
+  const hosts = text.split(",").map((host) => host.trim().toLowerCase());
+  if (hosts.every((host) => /^[a-z0-9.-]{1,253}$/.test(host))) return hosts;
+  throw new Error(`must be host names separated by commas, without ports, got ${JSON.stringify(text)}`);
+}
+
+/** The URL may hold a password. */
+function parseRedisUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url !== undefined && /^(rediss?|unix):$/.test(url.protocol)) return text;
+  throw new Error("must be redis://host:port, rediss://host:port or unix:///path/of/a/socket");
 }
 
 function parseSeconds(text: string): number {

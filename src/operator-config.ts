@@ -49,6 +49,22 @@ export interface OperatorConfig {
   };
   /** In the file's order. */
   readonly prices: readonly PriceOverride[];
+  readonly limits: {
+    /** While REDIS_URL's server can't be reached: each gateway counts by itself, or requests with limits are refused. */
+    readonly redisLost: "local" | "refuse";
+  };
+  readonly retention: Retention;
+  readonly metrics: {
+    /** A label with the key's id on the metrics of calls. */
+    readonly keyLabels: boolean;
+  };
+}
+
+/** How long the ledger keeps what, in milliseconds; undefined: for good. */
+export interface Retention {
+  readonly calls: number | undefined;
+  /** Totals by the hour. At least as long as calls. */
+  readonly totals: number | undefined;
 }
 
 export interface ModelTarget {
@@ -113,6 +129,7 @@ export function parseOperatorConfig(text: string, file: string, ownRegion: strin
   const { source } = parsed;
   const result = v.safeParse(fileSchema, source.value ?? {});
   const problems = [...shapeProblems(result.issues ?? []), ...crossProblems(source.value, ownRegion)];
+  if (result.success) problems.push(...retentionProblems(result.output.retention));
   if (!result.success || problems.length > 0) throw new ConfigError(inOrder(problems, source, file));
   return effective(result.output, ownRegion);
 }
@@ -164,6 +181,12 @@ function crossProblems(file: unknown, ownRegion: string | undefined): Problem[] 
   return problems;
 }
 
+/** Rows without their totals would be missing in every report. */
+function retentionProblems({ calls, totals }: FileContent["retention"]): Problem[] {
+  if (totals == null || (calls != null && calls <= totals)) return [];
+  return [{ path: ["retention", "totals"], text: "must be as long as retention.calls, or longer" }];
+}
+
 function part<T>(schema: v.GenericSchema<unknown, T>, file: unknown, section: string, key: string): T | undefined {
   const result = v.safeParse(v.object({ [section]: v.object({ [key]: schema }) }), file);
   return result.success ? result.output[section]?.[key] : undefined;
@@ -203,6 +226,9 @@ function effective(file: FileContent, ownRegion: string | undefined): OperatorCo
     caching: { auto: file.caching.auto },
     profiles: file.profiles,
     prices: file.prices.map(priceOverride),
+    limits: { redisLost: file.limits.redis_lost },
+    retention: { calls: file.retention.calls ?? undefined, totals: file.retention.totals ?? undefined },
+    metrics: { keyLabels: file.metrics.key_labels },
   });
 }
 

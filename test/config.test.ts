@@ -15,8 +15,9 @@ describe("readConfig", () => {
     assert.deepEqual(await readConfig(REGION), {
       clients: { host: "0.0.0.0", port: 8000 },
       tls: undefined,
-      admin: { host: "127.0.0.1", port: 8001 },
+      admin: { host: "127.0.0.1", port: 8001, tokenSha256: undefined, hosts: [] },
       databaseUrl: "sqlite:data/gateway.db",
+      redisUrl: undefined,
       extProcListen: "unix:/run/gateway/extproc.sock",
       egress: undefined,
       aws: {
@@ -63,6 +64,9 @@ describe("readConfig", () => {
       PORT: "0",
       ADMIN_HOST: "0.0.0.0",
       ADMIN_PORT: "9001",
+      ADMIN_TOKEN: "correct horse battery",
+      ADMIN_HOSTS: "Gateway.example.com, usage",
+      REDIS_URL: "rediss://:secret@valkey:6380/1",
       DATABASE_URL: "sqlite:/srv/g.db",
       EXTPROC_LISTEN: "127.0.0.1:9002",
       EGRESS_URL: "http://127.0.0.1:9003",
@@ -73,7 +77,13 @@ describe("readConfig", () => {
       LOG_LEVEL: "WARN",
     });
     assert.deepEqual(config.clients, { host: "::1", port: 0 });
-    assert.deepEqual(config.admin, { host: "0.0.0.0", port: 9001 });
+    assert.deepEqual(config.admin, {
+      host: "0.0.0.0",
+      port: 9001,
+      tokenSha256: "9028ea0d15decaa35b2da21c0290af3b1a5ba0a30a591906f89b5074e209ea72",
+      hosts: ["gateway.example.com", "usage"],
+    });
+    assert.equal(config.redisUrl, "rediss://:secret@valkey:6380/1");
     assert.equal(config.databaseUrl, "sqlite:/srv/g.db");
     assert.equal(config.extProcListen, "127.0.0.1:9002");
     assert.deepEqual(config.egress, { host: "127.0.0.1", port: 9003 });
@@ -82,6 +92,25 @@ describe("readConfig", () => {
     assert.equal(config.envoyConcurrency, 2);
     assert.equal(config.caFile, ca);
     assert.equal(config.logLevel, "warn");
+  });
+
+  it("takes an admin token by its SHA-256, and repeats nothing of one that is wrong", async () => {
+    const sha256 = "AB".repeat(32);
+    const { admin } = await readConfig({ ...REGION, ADMIN_TOKEN: `sha256:${sha256}` });
+    assert.equal(admin.tokenSha256, sha256.toLowerCase());
+    for (const token of ["too-short", "sha256:abcdef-too-short"]) {
+      const problems = await problemsOf({ ...REGION, ADMIN_TOKEN: token });
+      assert.equal(problems.length, 1);
+      assert.match(problems[0] ?? "", /^ADMIN_TOKEN must have (at least 16 characters|64 hex digits after sha256:)\.$/);
+    }
+  });
+
+  it("takes no other server than Redis for limits, and never repeats its password", async () => {
+    for (const url of ["valkey:6379", "http://u:secret@h", "secret"]) {
+      const problems = await problemsOf({ ...REGION, REDIS_URL: url });
+      assert.match(problems.join(), /^REDIS_URL must be redis:\/\/host:port/);
+      assert.doesNotMatch(problems.join(), /secret/);
+    }
   });
 
   it("lists every problem at once, each once and by its variable's name", async () => {

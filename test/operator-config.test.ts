@@ -18,6 +18,9 @@ const DEFAULTS = {
   s3: { buckets: [] },
   profiles: { automatic: "geo" },
   prices: [],
+  limits: { redisLost: "local" },
+  retention: { calls: undefined, totals: undefined },
+  metrics: { keyLabels: false },
 };
 
 describe("the operator's file", () => {
@@ -28,7 +31,7 @@ describe("the operator's file", () => {
       "\n",
       "# nothing yet\n",
       "{}",
-      "models:\nregions:\nimages:\n  fetch:\n    allow:\ns3:\n  buckets:\ncaching:\n  auto:\nprofiles:\nprices:\n",
+      "models:\nregions:\nimages:\n  fetch:\n    allow:\ns3:\n  buckets:\ncaching:\n  auto:\nprofiles:\nprices:\nlimits:\nretention:\nmetrics:\n",
     ]) {
       assert.deepEqual(parse(text), DEFAULTS, JSON.stringify(text));
     }
@@ -290,6 +293,39 @@ describe("caching.auto and profiles.automatic", () => {
   });
 });
 
+describe("limits, retention and metrics", () => {
+  it("are read with their units", () => {
+    const { limits, retention, metrics } = parse(
+      "limits: {redis_lost: refuse}\nretention: {calls: 90d, totals: 2y}\nmetrics: {key_labels: true}",
+    );
+    assert.deepEqual(limits, { redisLost: "refuse" });
+    assert.deepEqual(retention, { calls: 90 * 86_400_000, totals: 730 * 86_400_000 });
+    assert.deepEqual(metrics, { keyLabels: true });
+  });
+
+  it("are refused where they make no sense", () => {
+    assert.match(problems("limits: {redis_lost: maybe}").join(), /redis_lost must be local or refuse, got "maybe"/);
+    for (const calls of ["90", "0d", "1.5d", "-1d", "9m"]) {
+      assert.match(
+        problems(`retention: {calls: "${calls}"}`).join(),
+        /retention\.calls must be a time such as 90d/,
+        calls,
+      );
+    }
+  });
+
+  it("keep totals as long as calls, which reports would miss else", () => {
+    for (const text of ["{totals: 1y}", "{calls: 2y, totals: 1y}"]) {
+      assert.match(
+        problems(`retention: ${text}`).join(),
+        /retention\.totals must be as long as retention\.calls/,
+        text,
+      );
+    }
+    assert.deepEqual(parse("retention: {calls: 1y}").retention.totals, undefined);
+  });
+});
+
 describe("prices", () => {
   it("are in USD per million tokens, as numbers or as text, and read exactly", () => {
     const { prices } = parse(`
@@ -368,7 +404,7 @@ nonsense: 1
       'f:6:11: images.fetch.enabled must be true or false, got "maybe".',
       "f:7:11: images.fetch.max_byte is not a key that is known here, did you mean max_bytes?",
       "f:8:11: regions.allowed must hold the gateway's own region, us-east-1.",
-      "f:9:1: nonsense is not a key that is known here: there are models, regions, images, s3, caching, profiles, prices.",
+      "f:9:1: nonsense is not a key that is known here: there are models, regions, images, s3, caching, profiles, prices, limits, retention, metrics.",
     ]);
   });
 

@@ -47,7 +47,8 @@ function environmentRows({ clients, tls, admin, aws, logLevel }: Config): string
   ];
 }
 
-function fileRows({ models, regions, images, s3, caching, profiles, prices }: OperatorConfig): string[][] {
+function fileRows(operator: OperatorConfig): string[][] {
+  const { models, regions, images, s3, caching, profiles, prices, limits, retention, metrics } = operator;
   const { enabled, allow, maxBytes, timeoutMs } = images.fetch;
   const { auto } = caching;
   const parts = auto && (["system", "tools", "conversation"] as const).filter((part) => auto[part]);
@@ -64,7 +65,14 @@ function fileRows({ models, regions, images, s3, caching, profiles, prices }: Op
     ["auto caching", auto === undefined ? "off" : `${parts?.join(", ") || "nothing"}; ttl ${auto.ttl}`],
     ["profiles", profiles.automatic],
     ...prices.map((price) => ["price", priceText(price)]),
+    ["limits", limits.redisLost === "local" ? "counted locally without Redis" : "refused without Redis"],
+    ["retention", `calls ${daysText(retention.calls)}; totals ${daysText(retention.totals)}`],
+    ["metrics", metrics.keyLabels ? "with keys" : "without keys"],
   ];
+}
+
+function daysText(ms: number | undefined): string {
+  return ms === undefined ? "for good" : `${ms / 86_400_000} days`;
 }
 
 const MILLION = 1_000_000n;

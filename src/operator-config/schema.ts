@@ -65,6 +65,20 @@ const duration = leaf((value) => {
   throw mustBe("a time such as 8s or 500ms, of at most 60s", value);
 });
 
+const UNIT_LONG_MS: Readonly<Record<string, number>> = {
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+  y: 31_536_000_000,
+};
+
+const longTime = leaf((value) => {
+  const [, amount, unit = ""] = /^(\d{1,5})(h|d|w|y)$/.exec(String(value)) ?? [];
+  const ms = Number(amount) * (UNIT_LONG_MS[unit] ?? Number.NaN);
+  if (ms >= 1) return ms;
+  throw mustBe("a time such as 90d, 12w or 2y", value);
+});
+
 /** The start of a day, UTC. */
 const date = leaf((value) => {
   const day = typeof value === "string" && /^\d{4}-\d\d-\d\d$/.test(value) ? new Date(value) : undefined;
@@ -151,6 +165,9 @@ export const fileSchema = section({
   caching: v.nullish(section({ auto: v.nullish(autoCaching(), "off") }), {}),
   profiles: v.nullish(section({ automatic: v.nullish(oneOf(["geo", "global", "off"]), "geo") }), {}),
   prices: v.nullish(list(price), []),
+  limits: v.nullish(section({ redis_lost: v.nullish(oneOf(["local", "refuse"]), "local") }), {}),
+  retention: v.nullish(section({ calls: v.nullish(longTime), totals: v.nullish(longTime) }), {}),
+  metrics: v.nullish(section({ key_labels: v.nullish(flag, false) }), {}),
 });
 
 export type FileContent = v.InferOutput<typeof fileSchema>;
