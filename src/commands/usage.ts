@@ -1,6 +1,7 @@
 /** `usage`: what was used, by key, team, model or day, as a table, JSON or CSV. */
 import { type Command, Option } from "commander";
 import { parseUsd, showUsd } from "../usage/cost.ts";
+import { renderCsv } from "../usage/csv.ts";
 import {
   groupColumnNames,
   USAGE_GROUPINGS,
@@ -12,7 +13,6 @@ import {
   usageTotal,
 } from "../usage/report.ts";
 import { CommandFailure, type CommandIo, createCommand, printJson, withStore } from "./command.ts";
-import { renderCsv } from "./csv.ts";
 import { type Column, renderTable } from "./table.ts";
 import { parseDate, parseDuration } from "./time-options.ts";
 
