@@ -369,6 +369,8 @@ export interface SeriesQuery {
   readonly bucket: "hour" | "day";
   readonly from: number;
   readonly to: number;
+  /** How many points at most, the first ones; all when left out. */
+  readonly limit?: number;
 }
 
 export interface SeriesPoint extends Omit<UsageTotals, "name"> {
