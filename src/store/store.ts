@@ -310,8 +310,8 @@ export interface CallStore {
   list(query: CallQuery): Promise<Call[]>;
   /** Rows that are open and belong to none of `instances`, oldest first. */
   orphans(instances: readonly string[], limit: number): Promise<Call[]>;
-  /** In the order given. */
-  budgets(budgets: readonly Budget[]): Promise<BudgetState[]>;
+  /** In the order given, as a call that begins at `at` would find them. */
+  budgets(budgets: readonly Budget[], at: number): Promise<BudgetState[]>;
   /** Rows by Bedrock's request id, of calls that started in a range of time. */
   byBedrockRequest(range: { readonly from: number; readonly to: number }): AsyncIterable<Call>;
   /** Removes closed rows that started before `before`, at most `limit` at once; totals keep them. Resolves with how many. */
@@ -396,7 +396,7 @@ export interface ReportStore {
   totals(query: UsageQuery): Promise<UsageTotals[]>;
   /** One row over everything in the range. */
   total(range: Pick<UsageQuery, "from" | "to">): Promise<UsageTotals>;
-  /** By time, then group. Edges are cut to whole buckets. */
+  /** By time, then group: every bucket that the range touches, whole. */
   series(query: SeriesQuery): Promise<SeriesPoint[]>;
   /** Of calls that were answered and whose rows are still there, by model. */
   latency(range: { readonly from: number; readonly to: number }): Promise<LatencyTotals[]>;
