@@ -27,7 +27,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["dialects", "access", "usage", "models", "media", "log"],
   ["config"],
   ["bedrock", "store"],
-  ["errors", "glob", "json", "transform"],
+  ["errors", "glob", "json", "money", "time", "transform"],
 ];
 
 /** A package, and the files that alone may import it. */
@@ -40,6 +40,7 @@ const KEPT_IN: readonly (readonly [what: RegExp, where: RegExp])[] = [
   [/^(hono|@hono\/)/, /^admin\//],
   [/^pino$/, /^log\.ts$/],
   [/^commander$/, /^commands\//],
+  [/^csv-parse(\/|$)/, /^commands\//],
   [/^valibot$/, /^operator-config[./]/],
   [/^ipaddr\.js$/, /^media\/address-guard\.ts$/],
   [/^node:child_process$/, /^envoy\//],
