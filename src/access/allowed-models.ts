@@ -1,6 +1,11 @@
 /**
- * Which models a key may call: exact ids, or patterns in which `*` stands for any characters. An empty list allows all.
- * Only text is compared here: what a name resolves to is the catalog's business.
+ * Which models a key may call: exact ids, the operator's aliases, or patterns in which `*` stands for any characters. An empty
+ * list allows all.
+ *
+ * Text is compared, as the client wrote it: `anthropic.*` means neither `us.anthropic.…` nor an ARN; `*anthropic.*` means
+ * both. Where the client wrote an alias, a pattern may fit its name or what it stands for: `gpt-4o`, or `gpt*`, in a list is
+ * the operator's word that the key may use that alias, whatever is behind it, and `amazon.*` opens the aliases of Amazon's
+ * models and no others. Fallbacks are the operator's choice for the alias or model they belong to, and are not asked about.
  */
 import { GatewayError } from "../errors.ts";
 import { matchesGlob } from "../glob.ts";
@@ -9,17 +14,18 @@ import type { Key } from "../store/store.ts";
 const MAX_NAMED = 20;
 
 /** Throws GatewayError `model_not_allowed` that names what is allowed. */
-export function assertModelAllowed(key: Pick<Key, "models">, model: string): void {
-  if (isModelAllowed(key, model)) return;
+export function assertModelAllowed(key: Pick<Key, "models">, written: string, target?: string): void {
+  if (isModelAllowed(key, written, target)) return;
   const named = key.models.slice(0, MAX_NAMED).join(", ");
   const more = key.models.length > MAX_NAMED ? ` and ${key.models.length - MAX_NAMED} more` : "";
   throw new GatewayError(
     "model_not_allowed",
-    `This API key may not use the model ${JSON.stringify(model.slice(0, 200))}. It may use: ${named}${more}.`,
+    `This API key may not use the model ${JSON.stringify(written.slice(0, 200))}. It may use: ${named}${more}.`,
     { param: "model" },
   );
 }
 
-export function isModelAllowed({ models }: Pick<Key, "models">, model: string): boolean {
-  return models.length === 0 || models.some((pattern) => matchesGlob(pattern, model));
+/** `target`: what the written name stands for where it is an alias. */
+export function isModelAllowed({ models }: Pick<Key, "models">, written: string, target = written): boolean {
+  return models.length === 0 || models.some((pattern) => matchesGlob(pattern, written) || matchesGlob(pattern, target));
 }

@@ -1,14 +1,22 @@
 /**
  * Who is calling: a secret becomes its key, or a 401 that says what is wrong with it.
  *
- * The store is asked at most once in `maxAgeMs` for each secret, so a revocation by any process holds after that time.
+ * The store is asked at most once in `maxAgeMs` for each secret, so what any process changes (a revocation, a block, limits of
+ * the key or its team) holds after that time.
  * Secrets that the store does not know are not remembered: a key works from the moment it is made, and guesses cannot
  * push valid keys out of the cache. Messages name a secret by its display prefix at most.
  */
 import { LRUCache } from "lru-cache";
 import { GatewayError } from "../errors.ts";
-import type { FoundSecret, Key, Store } from "../store/store.ts";
+import type { FoundSecret, Key, Store, Team } from "../store/store.ts";
 import { displayPrefix, looksLikeSecret, sha256Hex } from "./keys.ts";
+
+/** Whose limits and budgets a request counts for. */
+export interface Caller {
+  readonly key: Key;
+  /** Null where the key has no team, or its team no limits of its own. */
+  readonly team: Team | null;
+}
 
 export interface AuthenticatorOptions {
   readonly store: Pick<Store, "keys">;
@@ -23,7 +31,7 @@ export interface AuthenticatorOptions {
 
 export interface Authenticator {
   /** Throws GatewayError: `invalid_api_key`, or `unavailable` when the store cannot be read. */
-  authenticate(secret: string | undefined): Promise<Key>;
+  authenticate(secret: string | undefined): Promise<Caller>;
 }
 
 interface Entry {
@@ -78,13 +86,14 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       if (found === undefined) throw unknown(secret);
       assertValid(found, now());
       touch(found.key);
-      return found.key;
+      return { key: found.key, team: found.team };
     },
   };
 }
 
 function assertValid({ key, prefix, replacedAt }: FoundSecret, now: number): void {
   if (key.revokedAt !== null) throw invalid(`The API key ${prefix}… has been revoked.`);
+  if (key.blockedAt !== null) throw invalid(`The API key ${prefix}… has been blocked.`);
   if (key.expiresAt !== null && key.expiresAt <= now) {
     throw invalid(`The API key ${prefix}… expired on ${new Date(key.expiresAt).toISOString()}.`);
   }

@@ -5,15 +5,29 @@
  * store gets its SHA-256, which needs no salt or stretching because nobody can guess 256 random bits.
  */
 import { hash } from "node:crypto";
-import type { Key, KeySettings, NewSecret, Store } from "../store/store.ts";
+import type { Change, Key, KeySettings, NewSecret, Store } from "../store/store.ts";
+import {
+  assertNone,
+  graceProblems,
+  KEY_ID_PREFIX,
+  KeyInputError,
+  KeyNotFoundError,
+  keyProblems,
+  NO_LIMITS,
+} from "./key-settings.ts";
 
 export type { Key, KeySettings } from "../store/store.ts";
+export { KeyInputError, KeyNotFoundError } from "./key-settings.ts";
 
 export interface KeysOptions {
   /** Unix milliseconds. */
   readonly now: () => number;
   readonly randomBytes: (size: number) => Uint8Array;
+  /** Who makes the changes, for the audit: `cli:alice`, `admin`. */
+  readonly by: string;
 }
+
+export type NewKeySettings = Partial<KeySettings> & Pick<KeySettings, "name">;
 
 export interface IssuedKey {
   readonly key: Key;
@@ -21,86 +35,124 @@ export interface IssuedKey {
   readonly secret: string;
 }
 
-export type KeyStatus = "active" | "expired" | "revoked";
+export const KEY_STATUSES = ["active", "blocked", "expired", "revoked"] as const;
+
+export type KeyStatus = (typeof KEY_STATUSES)[number];
+
+export interface KeyFilter {
+  readonly team?: string | undefined;
+  readonly tag?: string | undefined;
+  readonly status?: KeyStatus | undefined;
+}
 
 export interface Keys {
   /** Throws KeyInputError for settings that make no sense; so does `update`. */
-  create(settings: Partial<KeySettings> & Pick<KeySettings, "name">): Promise<IssuedKey>;
+  create(settings: NewKeySettings): Promise<IssuedKey>;
+  /** All of them or none, in the order given. */
+  createMany(settings: readonly NewKeySettings[]): Promise<IssuedKey[]>;
   /** Oldest first. */
-  list(): Promise<Key[]>;
-  /** `ref` is a key's id, or a name that only one key has. Throws KeyInputError; so do the ones below. */
+  list(filter?: KeyFilter): Promise<Key[]>;
+  /** `ref` is a key's id, or a name that only one key has. Throws KeyInputError, or KeyNotFoundError; so do the ones below. */
   show(ref: string): Promise<Key>;
   update(ref: string, changes: Partial<KeySettings>): Promise<Key>;
+  /** Refused until it is unblocked. Blocking again changes nothing. */
+  block(ref: string): Promise<Key>;
+  unblock(ref: string): Promise<Key>;
   /** Final. Revoking again changes nothing. */
   revoke(ref: string): Promise<Key>;
-  /** A new secret for the same key; the old one works for `graceMs` more. */
+  /** A new secret for the same key; the old one works for `graceMs` more. A blocked key stays blocked. */
   rotate(ref: string, options?: { readonly graceMs?: number }): Promise<IssuedKey>;
 }
 
-/** What the person at the command line or the admin API has to correct. */
-export class KeyInputError extends Error {
-  override readonly name = "KeyInputError";
-  /** The setting at fault; undefined when it is the key itself. */
-  readonly setting: keyof KeySettings | undefined;
-
-  constructor(message: string, setting?: keyof KeySettings) {
-    super(message);
-    this.setting = setting;
-  }
-}
-
-const ID_PREFIX = "key_";
 const SECRET_PREFIX = "sk-";
 const SECRET_BYTES = 32;
+const ID_BYTES = 10;
 const DISPLAY_LENGTH = 8;
-const MAX_NAME_LENGTH = 100;
-const MAX_MODELS = 200;
-const MAX_MODEL_LENGTH = 512;
-const MAX_RPM = 1_000_000_000;
+const MAX_NAMED = 10;
 
-export function createKeys(store: Pick<Store, "keys">, { now, randomBytes }: KeysOptions): Keys {
-  function newSecret(): { secret: string; row: NewSecret } {
+export function createKeys(store: Pick<Store, "keys">, { now, randomBytes, by }: KeysOptions): Keys {
+  const change = (): Change => ({ at: now(), by });
+
+  function newSecret(createdAt: number): { secret: string; row: NewSecret } {
     const secret = SECRET_PREFIX + Buffer.from(randomBytes(SECRET_BYTES)).toString("base64url");
-    return { secret, row: { sha256: sha256Hex(secret), prefix: displayPrefix(secret), createdAt: now() } };
+    return { secret, row: { sha256: sha256Hex(secret), prefix: displayPrefix(secret), createdAt } };
+  }
+
+  async function createMany(given: readonly NewKeySettings[]): Promise<IssuedKey[]> {
+    const at = now();
+    const issued = given.map((settings) => {
+      assertNone(keyProblems(settings, at));
+      const { secret, row } = newSecret(at);
+      const id = KEY_ID_PREFIX + Buffer.from(randomBytes(ID_BYTES)).toString("hex");
+      return { secret, newKey: { id, settings: completeSettings(settings), secret: row } };
+    });
+    const keys = await store.keys.create(
+      issued.map(({ newKey }) => newKey),
+      { at, by },
+    );
+    const byId = new Map(keys.map((key) => [key.id, key]));
+    return issued.map(({ secret, newKey: { id } }) => ({ key: found(id, byId.get(id)), secret }));
   }
 
   async function show(ref: string): Promise<Key> {
-    const byId = await store.keys.get(ref);
-    if (byId !== undefined) return byId;
-    return onlyOne(ref, await store.keys.findByName(ref));
+    const byId = ref.startsWith(KEY_ID_PREFIX) ? await store.keys.get(ref) : undefined;
+    return byId ?? onlyOne(ref, await store.keys.findByName(ref));
   }
 
   return {
-    async create(given) {
-      const settings = { team: null, models: [], rpm: null, expiresAt: null, ...given };
-      assertSettings(settings, now());
-      const { secret, row } = newSecret();
-      const id = ID_PREFIX + Buffer.from(randomBytes(10)).toString("hex");
-      return { key: await store.keys.create({ ...settings, id, createdAt: row.createdAt }, row), secret };
+    async create(settings) {
+      const [issued] = await createMany([settings]);
+      if (issued === undefined) throw new Error("the store made no key");
+      return issued;
     },
-    list: () => store.keys.list(),
+    createMany,
+    async list({ team, tag, status } = {}) {
+      const at = now();
+      return (await store.keys.list()).filter(
+        (key) =>
+          (team === undefined || key.team === team) &&
+          (tag === undefined || key.tags.includes(tag)) &&
+          (status === undefined || keyStatus(key, at) === status),
+      );
+    },
     show,
     async update(ref, changes) {
-      assertSettings(changes, now());
-      const { id } = await show(ref);
-      return found(ref, await store.keys.update(id, changes));
+      assertNone(keyProblems(changes, now()));
+      const { id, budget, softBudget } = await show(ref);
+      // What isn't changed was checked when it was set, and its expiry may have passed since.
+      assertNone(keyProblems({ budget, softBudget, ...budgetsOf(changes) }, now()));
+      return found(ref, await store.keys.update(id, withoutRepeats(changes), change()));
+    },
+    async block(ref) {
+      const key = notRevoked(await show(ref));
+      return found(ref, await store.keys.block(key.id, change()));
+    },
+    async unblock(ref) {
+      const key = notRevoked(await show(ref));
+      return found(ref, await store.keys.unblock(key.id, change()));
     },
     async revoke(ref) {
       const { id } = await show(ref);
-      return found(ref, await store.keys.revoke(id, now()));
+      return found(ref, await store.keys.revoke(id, change()));
     },
     async rotate(ref, { graceMs = 0 } = {}) {
-      const key = await show(ref);
-      assertRotatable(key, now());
-      const { secret, row } = newSecret();
-      return { key: found(ref, await store.keys.rotate(key.id, row, row.createdAt + graceMs)), secret };
+      assertNone(graceProblems(graceMs));
+      const key = notRevoked(await show(ref));
+      const at = now();
+      if (isExpired(key, at)) {
+        throw failure(`Key ${key.id} has expired: give it a later expiry before rotating it.`);
+      }
+      const { secret, row } = newSecret(at);
+      return { key: found(ref, await store.keys.rotate(key.id, row, at + graceMs, { at, by })), secret };
     },
   };
 }
 
-export function keyStatus(key: Key, now: number): KeyStatus {
+/** What no one can undo first, then what somebody did on purpose. */
+export function keyStatus(key: Pick<Key, "revokedAt" | "blockedAt" | "expiresAt">, now: number): KeyStatus {
   if (key.revokedAt !== null) return "revoked";
-  return key.expiresAt !== null && key.expiresAt <= now ? "expired" : "active";
+  if (key.blockedAt !== null) return "blocked";
+  return isExpired(key, now) ? "expired" : "active";
 }
 
 export function sha256Hex(secret: string): string {
@@ -117,64 +169,52 @@ export function looksLikeSecret(text: string): boolean {
   return /^sk-[A-Za-z0-9_-]{43}$/.test(text);
 }
 
+/** With what is not given unlimited. */
+export function completeSettings(settings: NewKeySettings): KeySettings {
+  const nothing = { owner: null, team: null, tags: [], note: null, models: [], expiresAt: null };
+  return { ...nothing, ...NO_LIMITS, ...withoutRepeats(settings) };
+}
+
+function withoutRepeats<T extends Partial<KeySettings>>(settings: T): T {
+  const { tags, models } = settings;
+  return { ...settings, ...(tags && { tags: [...new Set(tags)] }), ...(models && { models: [...new Set(models)] }) };
+}
+
+function budgetsOf({ budget, softBudget }: Partial<KeySettings>): Partial<KeySettings> {
+  return { ...(budget !== undefined && { budget }), ...(softBudget !== undefined && { softBudget }) };
+}
+
+function isExpired({ expiresAt }: Pick<Key, "expiresAt">, now: number): boolean {
+  return expiresAt !== null && expiresAt <= now;
+}
+
+function notRevoked(key: Key): Key {
+  if (key.revokedAt !== null) throw failure(`Key ${key.id} is revoked for good: create a new one.`);
+  return key;
+}
+
 function onlyOne(ref: string, named: readonly Key[]): Key {
   const valid = named.filter((key) => key.revokedAt === null);
   const candidates = valid.length > 0 ? valid : named;
   const [key] = candidates;
-  if (key === undefined) {
-    throw new KeyInputError(
-      `There is no key with the id or name ${JSON.stringify(ref)}. \`keys list\` shows them all.`,
-    );
-  }
+  if (key === undefined) throw unknown(ref);
   if (candidates.length === 1) return key;
-  const ids = candidates.map(({ id }) => id).join(", ");
-  throw new KeyInputError(`${candidates.length} keys have the name ${JSON.stringify(ref)}: give the id (${ids}).`);
+  const ids = candidates.slice(0, MAX_NAMED).map(({ id }) => id);
+  if (candidates.length > MAX_NAMED) ids.push("…");
+  throw failure(`${candidates.length} keys have the name ${JSON.stringify(ref)}: give the id (${ids.join(", ")}).`);
 }
 
 function found(ref: string, key: Key | undefined): Key {
-  return key ?? onlyOne(ref, []);
+  if (key === undefined) throw unknown(ref);
+  return key;
 }
 
-function assertRotatable(key: Key, now: number): void {
-  const status = keyStatus(key, now);
-  if (status === "revoked") throw new KeyInputError(`Key ${key.id} is revoked for good: create a new one.`);
-  if (status === "expired") {
-    throw new KeyInputError(`Key ${key.id} has expired: give it a later expiry before rotating it.`);
-  }
+function unknown(ref: string): KeyNotFoundError {
+  return new KeyNotFoundError(
+    `There is no key with the id or name ${JSON.stringify(ref)}. \`keys list\` shows them all.`,
+  );
 }
 
-function assertSettings({ name, team, models, rpm, expiresAt }: Partial<KeySettings>, now: number): void {
-  if (name !== undefined) assertLabel(name, "name");
-  if (name?.startsWith(ID_PREFIX))
-    throw new KeyInputError(`A name must not start with ${ID_PREFIX}, as ids do.`, "name");
-  if (team !== undefined && team !== null) assertLabel(team, "team");
-  if (models !== undefined) assertModels(models);
-  if (rpm !== undefined && rpm !== null && !(Number.isInteger(rpm) && rpm >= 1 && rpm <= MAX_RPM)) {
-    throw new KeyInputError(`The requests per minute must be a whole number from 1 to ${MAX_RPM}.`, "rpm");
-  }
-  if (expiresAt !== undefined && expiresAt !== null && !(Number.isSafeInteger(expiresAt) && expiresAt > now)) {
-    throw new KeyInputError("The expiry must lie in the future.", "expiresAt");
-  }
-}
-
-function assertLabel(value: string, setting: "name" | "team"): void {
-  if (value.trim() === "" || value.length > MAX_NAME_LENGTH || value !== value.trim() || /\p{C}/u.test(value)) {
-    throw new KeyInputError(
-      `A ${setting} must have 1 to ${MAX_NAME_LENGTH} printable characters, without spaces around it.`,
-      setting,
-    );
-  }
-}
-
-function assertModels(models: readonly string[]): void {
-  if (models.length > MAX_MODELS) {
-    throw new KeyInputError(`A key can list ${MAX_MODELS} models; use patterns such as anthropic.*.`, "models");
-  }
-  const wrong = models.find((model) => !/^[\x21-\x7e]+$/.test(model) || model.length > MAX_MODEL_LENGTH);
-  if (wrong !== undefined) {
-    throw new KeyInputError(
-      `${JSON.stringify(wrong)} can't be a model: give ids, or patterns such as anthropic.*.`,
-      "models",
-    );
-  }
+function failure(message: string): KeyInputError {
+  return new KeyInputError([{ setting: undefined, message }]);
 }

@@ -4,11 +4,12 @@
  * Results go to stdout and nothing else does, so that `--json` can be piped. Exit codes: 0, 1 for input or a situation
  * that the person has to correct, 2 for a command line that makes no sense (commander's own errors).
  */
+import { userInfo } from "node:os";
 import { Command, CommanderError } from "commander";
-import { KeyInputError, type KeySettings } from "../access/keys.ts";
+import { KeyInputError, type SettingName } from "../access/key-settings.ts";
 import { ConfigError } from "../config.ts";
 import { openStore } from "../store/open.ts";
-import type { Store } from "../store/store.ts";
+import { type Store, StoreConflict, StoreUnavailable } from "../store/store.ts";
 
 export interface CommandIo {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -36,12 +37,21 @@ export async function started<T>(start: Promise<T>): Promise<T> {
   }
 }
 
-const OPTION_OF: Readonly<Record<keyof KeySettings, string>> = {
+export const OPTION_OF: Readonly<Record<SettingName, string>> = {
   name: "--name",
+  owner: "--owner",
   team: "--team",
+  tags: "--tags",
+  note: "--note",
   models: "--models",
   rpm: "--rpm",
+  tpm: "--tpm",
+  parallel: "--parallel",
+  budget: "--budget",
+  softBudget: "--soft-budget",
+  budgetPeriod: "--budget-period",
   expiresAt: "--expires",
+  grace: "--grace",
 };
 
 /** A command whose output and errors go to `io` and which throws instead of ending the process. */
@@ -85,7 +95,18 @@ export async function withStore<T>(io: CommandIo, work: (store: Store) => Promis
 }
 
 function isDatabaseError(error: unknown): error is Error {
+  if (error instanceof StoreUnavailable) return true;
   return error instanceof Error && "code" in error && error.code === "ERR_SQLITE_ERROR";
+}
+
+/** Who changes something at the command line, for the audit: the user that the operating system knows. */
+export function actor(): string {
+  try {
+    return `cli:${userInfo().username}`;
+  } catch {
+    // A container may run under a number that has no name.
+    return `cli:${process.getuid?.() ?? "unknown"}`;
+  }
 }
 
 export function printJson(io: CommandIo, value: unknown): void {
@@ -94,9 +115,15 @@ export function printJson(io: CommandIo, value: unknown): void {
 
 function explain(error: unknown): string {
   if (error instanceof CommandFailure || error instanceof ConfigError) return error.message;
-  if (error instanceof KeyInputError) {
-    return error.setting === undefined ? error.message : `${OPTION_OF[error.setting]}: ${error.message}`;
-  }
+  if (error instanceof KeyInputError) return explainInput(error);
+  // The database is fine: somebody else was faster.
+  if (error instanceof StoreConflict) return error.message;
   // Unforeseen, so whoever reads it needs the place.
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+function explainInput({ problems }: KeyInputError): string {
+  return problems
+    .map(({ setting, message }) => (setting === undefined ? message : `${OPTION_OF[setting]}: ${message}`))
+    .join("\n");
 }

@@ -76,7 +76,7 @@ function demoSettings(io: CommandIo, simulatorUrl: string): Promise<Settings> {
 async function makeKey(databaseUrl: string): Promise<string> {
   const store = await openStore(databaseUrl);
   try {
-    const keys = createKeys(store, { now: Date.now, randomBytes });
+    const keys = createKeys(store, { now: Date.now, randomBytes, by: "demo" });
     const { secret } = await keys.create({ name: "demo", expiresAt: Date.now() + KEY_LIFETIME_MS });
     return secret;
   } finally {

@@ -7,7 +7,7 @@
 import { randomBytes } from "node:crypto";
 import type { Command } from "commander";
 import { createKeys, type IssuedKey, type Key, type KeySettings, type Keys, keyStatus } from "../access/keys.ts";
-import { CommandFailure, type CommandIo, createCommand, printJson, withStore } from "./command.ts";
+import { actor, CommandFailure, type CommandIo, createCommand, printJson, withStore } from "./command.ts";
 import { type Column, renderTable } from "./table.ts";
 import { parseDate, parseDuration, requireDuration, showTime } from "./time-options.ts";
 
@@ -95,7 +95,7 @@ function settingOptions(command: Command): Command {
 }
 
 async function withKeys(io: CommandIo, work: (keys: Keys) => Promise<void>): Promise<void> {
-  await withStore(io, (store) => work(createKeys(store, { now: Date.now, randomBytes })));
+  await withStore(io, (store) => work(createKeys(store, { now: Date.now, randomBytes, by: actor() })));
 }
 
 function changes(options: SettingOptions): Partial<KeySettings> {

@@ -306,8 +306,9 @@ class HttpExchange implements Exchange {
   }
 
   async #authenticate(): Promise<Key> {
-    this.#key = await this.#services.authenticator.authenticate(credentialFrom((name) => this.#request.get(name)));
-    return this.#key;
+    const { key } = await this.#services.authenticator.authenticate(credentialFrom((name) => this.#request.get(name)));
+    this.#key = key;
+    return key;
   }
 
   #respond(answer: Answer, error?: GatewayError): void {
