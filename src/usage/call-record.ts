@@ -6,8 +6,9 @@
  */
 import type { ConverseRequest } from "../bedrock/converse.ts";
 import { GatewayError } from "../errors.ts";
-import type { CallClosing, Key, TokenUsage } from "../store/store.ts";
-import { costOf, formatUsd } from "./cost.ts";
+import { formatUsd } from "../money.ts";
+import type { Budget, BudgetState, CallClosing, Key, OpenedCall, TokenUsage } from "../store/store.ts";
+import { chargedTier, costOfCall, reservationOf } from "./call-cost.ts";
 import { estimateInputTokens } from "./estimate.ts";
 import type { Ledger } from "./ledger.ts";
 import { createMeter, type Meter, NO_USAGE } from "./meter.ts";
@@ -16,7 +17,10 @@ import type { Prices } from "./prices.ts";
 export interface CallStart {
   /** The request id. */
   readonly id: string;
-  readonly key: Key;
+  /** With its team of this moment. */
+  readonly key: Pick<Key, "id" | "team">;
+  /** What the key and its team may spend. A further attempt has none: its call was let through. */
+  readonly budgets: readonly Budget[];
   readonly dialect: string;
   readonly modelRequested: string;
   readonly modelInvoked: string;
@@ -32,8 +36,12 @@ export interface CallStart {
 
 export interface CallRecord {
   readonly meter: Meter;
+  /** As they were before this call, in the order of `CallStart`'s. */
+  readonly budgets: readonly BudgetState[];
   /** Pico-dollars, once it has ended. Undefined where there is no price for what was used. */
   readonly cost: bigint | undefined;
+  /** What counts against tokens per minute, once it has ended: not what was read from the prompt cache. */
+  readonly tokens: number | undefined;
   /** Bedrock's answer has begun, with this status. */
   answered(status: number, bedrockRequestId: string | undefined): void;
   /** The connection broke after the request had gone out: Bedrock may have worked on it. */
@@ -50,43 +58,87 @@ export interface CallRecord {
 }
 
 export interface CallRecorder {
-  /** Throws GatewayError `unavailable` when the row can't be written: what can't be counted is not forwarded. */
+  /**
+   * Throws GatewayError `unavailable` when the row can't be written: what can't be counted is not forwarded; and the
+   * one that `refused` makes when a budget is spent.
+   */
   open(start: CallStart): Promise<CallRecord>;
 }
 
 export interface CallRecorderOptions {
   readonly ledger: Ledger;
   readonly prices: Prices;
+  /** The id of this process. */
+  readonly instance: string;
+  /** What a client is told when a budget refused its call. */
+  readonly refused: (budgets: readonly BudgetState[]) => GatewayError;
   readonly now: () => number;
   /** One line for each call, when it has ended. */
   readonly log: (line: Record<string, unknown>) => void;
+  /** For metrics, beside the line. */
+  readonly onClosed?: (summary: CallSummary) => void;
   readonly onFault: (error: unknown, requestId: string) => void;
 }
 
-/** What a row can hold. */
-const MAX_COST = 2n ** 63n - 1n;
+/** A call that has ended. */
+export interface CallSummary extends Omit<CallStart, "request" | "budgets"> {
+  readonly closing: CallClosing;
+}
+
+const RETRY_SECONDS = 1;
 
 export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
-  const { ledger } = options;
+  const { ledger, instance, refused } = options;
   return {
     async open(start) {
-      const { id, key, request: _request, foundationModel: _model, ...call } = start;
-      try {
-        await ledger.open({ id, keyId: key.id, ...call });
-      } catch (cause) {
-        throw new GatewayError("unavailable", "The gateway can't write its ledger and forwards nothing until it can.", {
-          cause,
-        });
-      }
-      return callRecord(start, options);
+      const { request, key, budgets, foundationModel, ...call } = start;
+      const inputEstimate = estimateInputTokens(request);
+      const opened = await opening(
+        ledger.open({
+          ...call,
+          ...(foundationModel !== undefined && { foundationModel }),
+          keyId: key.id,
+          team: key.team,
+          instance,
+          inputEstimate,
+          reserved: budgets.length === 0 ? 0n : reserved(start, inputEstimate, options),
+          budgets,
+        }),
+      );
+      if (!opened.opened) throw refused(opened.budgets);
+      return callRecord({ start, inputEstimate, budgets: opened.budgets }, options);
     },
   };
 }
 
-function callRecord(start: CallStart, options: CallRecorderOptions): CallRecord {
+async function opening(opened: Promise<OpenedCall>): Promise<OpenedCall> {
+  try {
+    return await opened;
+  } catch (cause) {
+    const message = "The gateway can't write its ledger and forwards nothing until it can.";
+    throw new GatewayError("unavailable", message, { cause, retryAfter: RETRY_SECONDS });
+  }
+}
+
+/** A fault of the pricing leaves a call without a reservation. */
+function reserved(start: CallStart, inputEstimate: number, { prices, onFault }: CallRecorderOptions): bigint {
+  try {
+    return reservationOf(prices, start, start.request, inputEstimate);
+  } catch (error) {
+    onFault(error, start.id);
+    return 0n;
+  }
+}
+
+interface Opened {
+  readonly start: CallStart;
+  readonly inputEstimate: number;
+  readonly budgets: readonly BudgetState[];
+}
+
+function callRecord({ start, inputEstimate, budgets }: Opened, options: CallRecorderOptions): CallRecord {
   const { ledger, prices, now, log, onFault } = options;
   const meter = createMeter(now);
-  const inputTokens = estimateInputTokens(start.request);
   let bedrockRequestId: string | undefined;
   let refused = false;
   let lost = false;
@@ -96,7 +148,7 @@ function callRecord(start: CallStart, options: CallRecorderOptions): CallRecord 
     if (closing !== undefined) return;
     const serviceTier = meter.served.serviceTier ?? start.request.serviceTier?.type;
     const latency = meter.served.latency ?? start.request.performanceConfig?.latency;
-    const cost = priced(used.usage, latency === "optimized" ? latency : serviceTier);
+    const cost = priced(used.usage, chargedTier(serviceTier, latency));
     closing = {
       ...outcome,
       ...used,
@@ -106,9 +158,20 @@ function callRecord(start: CallStart, options: CallRecorderOptions): CallRecord 
       ...(meter.firstTokenAt === undefined ? {} : { firstTokenAt: meter.firstTokenAt }),
       ...(bedrockRequestId === undefined ? {} : { bedrockRequestId }),
     };
-    log(logLine(start, closing));
+    tell(closing);
     try {
       await ledger.close(start.id, closing);
+    } catch (error) {
+      onFault(error, start.id);
+    }
+  }
+
+  /** What the operator is told must not cost the row its closing. */
+  function tell(closing: CallClosing): void {
+    const { request: _request, budgets: _budgets, ...call } = start;
+    try {
+      log(logLine(start, closing));
+      options.onClosed?.({ ...call, closing });
     } catch (error) {
       onFault(error, start.id);
     }
@@ -117,7 +180,7 @@ function callRecord(start: CallStart, options: CallRecorderOptions): CallRecord 
   /** A fault of the pricing leaves a call unpriced; its row and its answer do not depend on it. */
   function priced(usage: TokenUsage, tier: string | undefined): bigint | undefined {
     try {
-      return costOfCall(start, usage, tier, prices);
+      return costOfCall(prices, start, usage, tier);
     } catch (error) {
       onFault(error, start.id);
       return undefined;
@@ -126,13 +189,17 @@ function callRecord(start: CallStart, options: CallRecorderOptions): CallRecord 
 
   /** What Bedrock refuses costs nothing; what it began to answer, or may have, has used something. */
   function usedUntilFailure(): Used {
-    return lost || meter.begun ? meter.total(inputTokens) : NOTHING_USED;
+    return lost || meter.begun ? meter.total(inputEstimate) : NOTHING_USED;
   }
 
   return {
     meter,
+    budgets,
     get cost() {
       return closing?.cost;
+    },
+    get tokens() {
+      return closing && countedTokens(closing.usage);
     },
     answered(status, requestId) {
       refused = status !== 200;
@@ -141,11 +208,11 @@ function callRecord(start: CallStart, options: CallRecorderOptions): CallRecord 
     lost() {
       lost = true;
     },
-    completed: (httpStatus) => end({ status: "ok", httpStatus }, meter.total(inputTokens)),
+    completed: (httpStatus) => end({ status: "ok", httpStatus }, meter.total(inputEstimate)),
     failed: (error, httpStatus) => end({ status: "error", httpStatus, errorCode: error.code }, usedUntilFailure()),
     // Bedrock reads the prompt to its end, whether or not somebody still waits for the answer.
     interrupted: (httpStatus) =>
-      end({ status: "interrupted", httpStatus }, refused ? NOTHING_USED : meter.total(inputTokens)),
+      end({ status: "interrupted", httpStatus }, refused ? NOTHING_USED : meter.total(inputEstimate)),
     abandoned: () => end({ status: "interrupted", httpStatus: 499 }, NOTHING_USED),
     metadata() {
       const usage = closing?.usage;
@@ -167,17 +234,11 @@ interface Used {
   readonly estimated: boolean;
 }
 
-/** Undefined: unpriced. A call that used nothing costs nothing, whatever its model. */
-function costOfCall(start: CallStart, usage: TokenUsage, tier: string | undefined, prices: Prices) {
-  const { modelInvoked: modelId, foundationModel, region, startedAt: at } = start;
-  const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = usage;
-  if (inputTokens + outputTokens + cacheReadTokens + cacheWriteTokens === 0) return 0n;
-  const price = prices.priceOf({ modelId, foundationModel, region, at });
-  const cost = price && costOf(usage, price, { serviceTier: tier });
-  return cost !== undefined && cost <= MAX_COST ? cost : undefined;
-}
-
 const NOTHING_USED: Used = { usage: NO_USAGE, estimated: false };
+
+function countedTokens({ inputTokens, cacheWriteTokens, outputTokens }: TokenUsage): number {
+  return inputTokens + cacheWriteTokens + outputTokens;
+}
 
 function timings(start: CallStart, closing: CallClosing | undefined) {
   return {

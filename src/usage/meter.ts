@@ -2,6 +2,7 @@
  * Watches an answer go by and knows what it used: Bedrock's own numbers, or an estimate when they never came.
  */
 import type { TokenUsage as BedrockUsage, ConverseEvent, ConverseResponse } from "../bedrock/converse.ts";
+import { reasoningTokens } from "../bedrock/reasoning-tokens.ts";
 import type { TokenUsage } from "../store/store.ts";
 import type { Transform } from "../transform.ts";
 import { estimateTokens } from "./estimate.ts";
@@ -31,14 +32,17 @@ export const NO_USAGE: TokenUsage = { inputTokens: 0, outputTokens: 0, cacheRead
 
 export function createMeter(now: () => number): Meter {
   let usage: TokenUsage | undefined;
+  let reasoning: number | undefined;
   let characters = 0;
   let firstTokenAt: number | undefined;
   let served: Served = {};
 
   function watch(event: ConverseEvent): void {
     if (event.type === "metadata") {
-      usage = toLedger(event.usage);
+      usage = toLedger(event.usage, reasoning);
       served = { serviceTier: event.serviceTier, latency: event.performance };
+    } else if (event.type === "messageStop") {
+      reasoning = reasoningTokens(event.additionalModelResponseFields);
     } else if (event.type === "contentBlockDelta") {
       firstTokenAt ??= now();
       const { text, toolUse, reasoningContent } = event.delta;
@@ -70,13 +74,14 @@ export function createMeter(now: () => number): Meter {
     },
     read(response) {
       firstTokenAt ??= now();
-      usage = toLedger(response.usage);
+      usage = toLedger(response.usage, reasoningTokens(response.additionalModelResponseFields));
       served = { serviceTier: response.serviceTier?.type, latency: response.performanceConfig?.latency };
     },
   };
 }
 
-function toLedger(usage: BedrockUsage): TokenUsage {
+/** `metadata` comes after `messageStop`, which has what the model says itself. */
+function toLedger(usage: BedrockUsage, reasoning: number | undefined): TokenUsage {
   const oneHour = usage.cacheDetails?.filter((detail) => detail.ttl === "1h") ?? [];
   return {
     inputTokens: usage.inputTokens,
@@ -84,5 +89,6 @@ function toLedger(usage: BedrockUsage): TokenUsage {
     cacheReadTokens: usage.cacheReadInputTokens ?? 0,
     cacheWriteTokens: usage.cacheWriteInputTokens ?? 0,
     cacheWrite1hTokens: oneHour.reduce((sum, detail) => sum + detail.inputTokens, 0),
+    ...(reasoning !== undefined && { reasoningTokens: Math.min(reasoning, usage.outputTokens) }),
   };
 }

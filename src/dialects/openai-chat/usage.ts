@@ -2,11 +2,11 @@
  * The tokens of all calls that one request made, as OpenAI counts them.
  *
  * https://platform.openai.com/docs/api-reference/chat/object#chat-object-usage. Each choice is a call of its own, and each
- * call pays for its prompt, so prompts add up too. Reasoning tokens are part of Bedrock's output tokens; only some models
- * tell them, in fields of their own: without that no number is made up.
+ * call pays for its prompt, so prompts add up too. Reasoning tokens are part of Bedrock's output tokens.
  */
 import type { TokenUsage } from "../../bedrock/converse.ts";
-import { isJsonObject, type JsonValue } from "../../json.ts";
+import { reasoningTokens } from "../../bedrock/reasoning-tokens.ts";
+import type { JsonValue } from "../../json.ts";
 import type { Usage } from "./types.ts";
 
 export class UsageTotal {
@@ -50,29 +50,4 @@ export class UsageTotal {
       ...(this.#tier !== undefined && { service_tier: this.#tier }),
     };
   }
-}
-
-const DETAIL_NAMES = ["thinking_tokens", "reasoning_tokens"];
-
-/**
- * Claude's `/usage/output_tokens_details`, which Bedrock gives under the last part of the path or under all of it, and
- * the same object by OpenAI's names.
- */
-function reasoningTokens(fields: JsonValue | undefined): number | undefined {
-  const usage = member(fields, "usage");
-  const details = [fields, usage].flatMap((holder) => [
-    member(holder, "output_tokens_details"),
-    member(holder, "completion_tokens_details"),
-  ]);
-  for (const detail of details) {
-    for (const name of DETAIL_NAMES) {
-      const tokens = member(detail, name);
-      if (typeof tokens === "number" && Number.isSafeInteger(tokens) && tokens >= 0) return tokens;
-    }
-  }
-  return undefined;
-}
-
-function member(value: JsonValue | undefined, key: string): JsonValue | undefined {
-  return isJsonObject(value) ? value[key] : undefined;
 }
