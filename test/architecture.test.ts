@@ -33,6 +33,7 @@ const LAYERS: readonly (readonly string[])[] = [
 /** A package, and the files that alone may import it. */
 const KEPT_IN: readonly (readonly [what: RegExp, where: RegExp])[] = [
   [/^@grpc\//, /^extproc\//],
+  [/^kysely$/, /^store\//],
   [/^node:sqlite$/, /^store\//],
   [/^(@aws-sdk\/signature-v4|@smithy\/signature-v4|@aws-crypto\/)/, /^bedrock\/sign\.ts$/],
   [/^@smithy\/eventstream-codec$/, /^bedrock\/event-stream\.ts$/],

@@ -1,5 +1,5 @@
 /**
- * The store in one SQLite file, by Node's own node:sqlite.
+ * A database in one SQLite file, by Node's own node:sqlite.
  *
  * WAL with synchronous NORMAL: readers and the one writer do not wait for each other, and a committed row survives the
  * death of the process; only a loss of power may take the last moments. Several processes may share the file (a gateway
@@ -9,37 +9,57 @@ import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Kysely } from "kysely";
+import type { Database, Tables } from "./database.ts";
 import { migrate } from "./migrations.ts";
-import { createSqliteCalls } from "./sqlite-calls.ts";
-import { createSqliteKeys } from "./sqlite-keys.ts";
-import type { Store } from "./store.ts";
-import { createWriteQueue, isBusy } from "./write-queue.ts";
+import { sqliteDialect } from "./sqlite-dialect.ts";
+import { isBusy } from "./sqlite-errors.ts";
+import { createConnectionLock } from "./sqlite-lock.ts";
+import { sqliteReportsDialect } from "./sqlite-reports.ts";
+import { createWriteQueue, type WriteQueue } from "./write-queue.ts";
 
-/** How long one statement may block the event loop for another process's lock; the write queue tries again after it. */
+/** What the ledger's hot path needs besides: its statements, prepared on the one connection, run in the write queue. */
+export interface SqliteDatabase {
+  readonly database: Database;
+  readonly connection: DatabaseSync;
+  readonly writes: WriteQueue;
+}
+
+/** How long one statement may block the event loop for another process's lock; who waits tries again after it. */
 const BUSY_TIMEOUT_MS = 50;
 /** How long starting waits for another process that is just creating or migrating the same file. */
 const START_TIMEOUT_MS = 10_000;
+const IN_MEMORY = ":memory:";
 
 /** Opens `path`, creating and migrating it as needed. `:memory:` is a private database that ends with the process. */
-export async function openSqlite(path: string): Promise<Store> {
-  if (path !== ":memory:") createFile(path);
-  const db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true });
+export async function openSqlite(path: string): Promise<SqliteDatabase> {
+  if (path !== IN_MEMORY) createFile(path);
+  const connection = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true });
   try {
-    await whileBusy(() => db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"));
-    await whileBusy(() => migrate(db));
-    const writes = createWriteQueue(db);
-    return {
-      keys: createSqliteKeys(db, writes),
-      calls: createSqliteCalls(db, writes),
-      async close() {
-        await writes.drained();
-        if (db.isOpen) db.close();
-      },
-    };
+    await whileBusy(() => connection.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"));
+    await whileBusy(() => migrate(connection));
   } catch (error) {
-    db.close();
+    connection.close();
     throw error;
   }
+  const lock = createConnectionLock();
+  const writes = createWriteQueue(connection, { lock });
+  const query = new Kysely<Tables>({ dialect: sqliteDialect(connection, lock) });
+  const reports = path === IN_MEMORY ? query : new Kysely<Tables>({ dialect: sqliteReportsDialect(path) });
+  const database: Database = {
+    kind: "sqlite",
+    query,
+    reports,
+    write: (work) => query.transaction().execute(work),
+    async close() {
+      await writes.drained();
+      while (lock.owner !== undefined) await lock.free();
+      await reports.destroy();
+      await query.destroy();
+      if (connection.isOpen) connection.close();
+    },
+  };
+  return { database, connection, writes };
 }
 
 /** SQLite would make the file readable for others; its WAL files take over the mode of this one. */

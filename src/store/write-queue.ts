@@ -8,6 +8,9 @@
  * instead of blocking the event loop.
  */
 import type { DatabaseSync } from "node:sqlite";
+import { isBusy, sqliteError } from "./sqlite-errors.ts";
+import type { ConnectionLock } from "./sqlite-lock.ts";
+import { StoreUnavailable } from "./store.ts";
 
 export interface WriteQueue {
   /** Runs `write` in the next transaction, perhaps twice; resolves with its result once that is committed. */
@@ -21,6 +24,8 @@ export interface WriteQueueOptions {
   readonly lockTimeoutMs?: number;
   /** Writes that wait at once; more are refused, because the disk can't keep up. */
   readonly maxWaiting?: number;
+  /** Of transactions that use the same connection for more than one turn: the queue waits for them. */
+  readonly lock?: ConnectionLock;
 }
 
 interface Waiting {
@@ -35,7 +40,7 @@ interface Waiting {
 const RETRY_MS = 10;
 
 export function createWriteQueue(db: DatabaseSync, options: WriteQueueOptions = {}): WriteQueue {
-  const { lockTimeoutMs = 5000, maxWaiting = 100_000 } = options;
+  const { lockTimeoutMs = 5000, maxWaiting = 100_000, lock } = options;
   const savepoint = db.prepare("SAVEPOINT write");
   const release = db.prepare("RELEASE write");
   const begin = db.prepare("BEGIN IMMEDIATE");
@@ -52,6 +57,10 @@ export function createWriteQueue(db: DatabaseSync, options: WriteQueueOptions = 
   }
 
   function flush(): void {
+    if (lock?.owner !== undefined) {
+      lock.free().then(flush);
+      return;
+    }
     try {
       begin.run();
     } catch (error) {
@@ -115,7 +124,7 @@ export function createWriteQueue(db: DatabaseSync, options: WriteQueueOptions = 
   return {
     run<T>(write: () => T): Promise<T> {
       if (waiting.length >= maxWaiting) {
-        return Promise.reject(new Error(`the database is too slow: ${maxWaiting} writes are waiting`));
+        return Promise.reject(new StoreUnavailable(`the database is too slow: ${maxWaiting} writes are waiting`));
       }
       const { promise, resolve, reject } = Promise.withResolvers<T>();
       let outcome: ReturnType<typeof guarded<T>> | undefined;
@@ -128,9 +137,9 @@ export function createWriteQueue(db: DatabaseSync, options: WriteQueueOptions = 
         },
         settle: () => {
           if (outcome !== undefined && "value" in outcome) resolve(outcome.value);
-          else reject(outcome?.error);
+          else reject(sqliteError(outcome?.error));
         },
-        fail: reject,
+        fail: (error) => reject(sqliteError(error)),
       });
       schedule();
       return promise;
@@ -139,11 +148,4 @@ export function createWriteQueue(db: DatabaseSync, options: WriteQueueOptions = 
       while (waiting.length > 0) await new Promise<void>((resolve) => onDrained.push(resolve));
     },
   };
-}
-
-/** Whether another connection holds a lock (SQLITE_BUSY and its extended codes, https://sqlite.org/rescode.html#busy). */
-export function isBusy(error: unknown): boolean {
-  return (
-    error instanceof Error && "errcode" in error && typeof error.errcode === "number" && (error.errcode & 255) === 5
-  );
 }
