@@ -1,14 +1,15 @@
-/** `usage`: what was used, by key, team, model or day, as a table, JSON or CSV. */
+/** `usage`: what was used, by key, team, model, day or tag, as a table, JSON or CSV. */
 import { type Command, Option } from "commander";
 import { parseUsd, showUsd } from "../usage/cost.ts";
-import { renderCsv } from "../usage/csv.ts";
 import {
   groupColumnNames,
   USAGE_GROUPINGS,
+  USAGE_NUMBERS,
   type UsageGrouping,
   type UsageNumbers,
   type UsageQuery,
   type UsageRow,
+  usageCsv,
   usageReport,
   usageTotal,
 } from "../usage/report.ts";
@@ -37,9 +38,9 @@ export function usageCommand(io: CommandIo): Command {
     .addOption(new Option("--csv", "print CSV").conflicts("json"))
     .action(async (options: UsageOptions) => {
       const query = toQuery(options, Date.now());
-      const rows = await withStore(io, (store) => usageReport(store.calls, query));
+      const rows = await withStore(io, (store) => usageReport(store.reports, query));
       if (options.json) printJson(io, rows);
-      else if (options.csv) io.stdout.write(toCsv(options.by, rows));
+      else if (options.csv) io.stdout.write(usageCsv(options.by, rows));
       else if (rows.length === 0) io.stderr.write("No calls in this time.\n");
       else io.stdout.write(toTable(options.by, rows));
     });
@@ -66,32 +67,13 @@ function moment(option: string, text: string, edge: "start" | "end", now: number
   return at;
 }
 
-const NUMBERS: readonly (keyof UsageNumbers)[] = [
-  "requests",
-  "input_tokens",
-  "output_tokens",
-  "cache_read_tokens",
-  "cache_write_tokens",
-  "cost_usd",
-  "estimated_requests",
-  "unpriced_requests",
-];
-
-function toCsv(by: UsageGrouping, rows: readonly UsageRow[]): string {
-  const columns = [...groupColumnNames(by), ...NUMBERS];
-  return renderCsv(
-    columns,
-    rows.map((row) => columns.map((column) => row[column] ?? null)),
-  );
-}
-
 function toTable(by: UsageGrouping, rows: readonly UsageRow[]): string {
   const groups = groupColumnNames(by);
   const columns: Column[] = [
     ...groups.map((name) => ({ title: heading(name) })),
-    ...NUMBERS.map((name) => ({ title: heading(name), align: "right" as const })),
+    ...USAGE_NUMBERS.map((name) => ({ title: heading(name), align: "right" as const })),
   ];
-  const cells = (row: UsageNumbers) => NUMBERS.map((name) => showNumber(row[name]));
+  const cells = (row: UsageNumbers) => USAGE_NUMBERS.map((name) => showNumber(row[name]));
   return renderTable(columns, [
     ...rows.map((row) => [...groups.map((name) => String(row[name] ?? "-")), ...cells(row)]),
     ["TOTAL", ...groups.slice(1).map(() => ""), ...cells(usageTotal(rows))],

@@ -1,13 +1,15 @@
 /**
- * What was used: the ledger's totals by key, team, model or day, in the shape that `usage --json` prints.
+ * What was used: totals by key, team, model, day or tag, in the shape that `usage --json` prints, their course over time, and
+ * how long answers took.
  */
-import type { CallStore, UsageGrouping, UsageQuery, UsageTotals } from "../store/store.ts";
+import type { ReportStore, SeriesQuery, UsageGrouping, UsageQuery, UsageTotals } from "../store/store.ts";
 
 import { formatUsd, parseUsd } from "./cost.ts";
+import { renderCsv } from "./csv.ts";
 
 export type { UsageGrouping, UsageQuery } from "../store/store.ts";
 
-export const USAGE_GROUPINGS: readonly UsageGrouping[] = ["key", "team", "model", "day"];
+export const USAGE_GROUPINGS: readonly UsageGrouping[] = ["key", "team", "model", "day", "tag"];
 
 export interface UsageNumbers {
   readonly requests: number;
@@ -23,12 +25,68 @@ export interface UsageNumbers {
   readonly unpriced_requests: number;
 }
 
-/** What a row is about comes first: `key_id` and `name`, `team`, `model` or `day`. */
+/** In the order of the columns. */
+export const USAGE_NUMBERS: readonly (keyof UsageNumbers)[] = [
+  "requests",
+  "input_tokens",
+  "output_tokens",
+  "cache_read_tokens",
+  "cache_write_tokens",
+  "cost_usd",
+  "estimated_requests",
+  "unpriced_requests",
+];
+
+/** What a row is about comes first: `key_id` and `name`, `team`, `model`, `day` or `tag`. */
 export type UsageRow = Readonly<Record<string, string | number | null>> & UsageNumbers;
 
-export async function usageReport(calls: CallStore, query: UsageQuery): Promise<UsageRow[]> {
-  const totals = await calls.totals(query);
+/** `at` is the begin of the bucket; then `key_id`, `team` or `model`, unless all is one. */
+export type SeriesRow = UsageRow & { readonly at: string };
+
+export interface LatencyRow {
+  readonly model: string;
+  readonly requests: number;
+  readonly duration_p50_ms: number | null;
+  readonly duration_p95_ms: number | null;
+  readonly first_token_p50_ms: number | null;
+  readonly first_token_p95_ms: number | null;
+}
+
+export async function usageReport(reports: ReportStore, query: UsageQuery): Promise<UsageRow[]> {
+  const totals = await reports.totals(query);
   return totals.map((group) => ({ ...groupColumns(query.by, group), ...numbers(group) }));
+}
+
+export async function seriesReport(reports: ReportStore, query: SeriesQuery): Promise<SeriesRow[]> {
+  const points = await reports.series(query);
+  return points.map((point) => ({
+    at: new Date(point.at).toISOString(),
+    ...(query.by !== "all" && { [query.by === "key" ? "key_id" : query.by]: point.group }),
+    ...numbers(point),
+  }));
+}
+
+export async function latencyReport(
+  reports: ReportStore,
+  range: { readonly from: number; readonly to: number },
+): Promise<LatencyRow[]> {
+  const totals = await reports.latency(range);
+  return totals.map(({ model, requests, durationP50, durationP95, firstTokenP50, firstTokenP95 }) => ({
+    model,
+    requests,
+    duration_p50_ms: durationP50,
+    duration_p95_ms: durationP95,
+    first_token_p50_ms: firstTokenP50,
+    first_token_p95_ms: firstTokenP95,
+  }));
+}
+
+export function usageCsv(by: UsageGrouping, rows: readonly UsageRow[]): string {
+  const columns = [...groupColumnNames(by), ...USAGE_NUMBERS];
+  return renderCsv(
+    columns,
+    rows.map((row) => columns.map((column) => row[column] ?? null)),
+  );
 }
 
 /** The names of the columns that say what a row is about. */
@@ -56,7 +114,7 @@ function groupColumns(by: UsageGrouping, { group, name }: UsageTotals): Record<s
   return by === "key" ? { key_id: group, name } : { [by]: group };
 }
 
-function numbers(group: UsageTotals): UsageNumbers {
+function numbers(group: Omit<UsageTotals, "name">): UsageNumbers {
   return {
     requests: group.requests,
     input_tokens: group.inputTokens,
