@@ -47,6 +47,8 @@ const KEPT_IN: readonly (readonly [what: RegExp, where: RegExp])[] = [
   [/^valibot$/, /^operator-config[./]/],
   [/^ipaddr\.js$/, /^media\/address-guard\.ts$/],
   [/^node:child_process$/, /^envoy\//],
+  [/^ioredis$/, /^access\/counters\//],
+  [/^rate-limiter-flexible$/, /^access\//],
 ];
 
 /** The simulator and its own command stand apart: they are not the gateway. */
