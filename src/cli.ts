@@ -7,9 +7,10 @@ import { demoCommand } from "./commands/demo.ts";
 import { envoyConfigCommand } from "./commands/envoy-config.ts";
 import { keysCommand } from "./commands/keys.ts";
 import { serveCommand, startCommand } from "./commands/start.ts";
+import { teamsCommand } from "./commands/teams.ts";
 import { usageCommand } from "./commands/usage.ts";
 
-const io = { env: process.env, stdout: process.stdout, stderr: process.stderr };
+const io = { env: process.env, stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
 
 const program = createCommand("bedrock-gateway", io).description(
   "OpenAI-compatible access to every model on Amazon Bedrock, with revocable keys, limits and a ledger.",
@@ -21,6 +22,7 @@ for (const command of [
   configCheckCommand,
   envoyConfigCommand,
   keysCommand,
+  teamsCommand,
   usageCommand,
 ]) {
   program.addCommand(command(io));

@@ -97,9 +97,9 @@ export function keySettingsFrom(json: GivenSettings<KeySettingsJson>): Partial<K
   const { name, owner, team, tags, note, models, expires_at } = json;
   const problems: SettingProblem[] = [];
   const settings = {
-    ...given({ name, owner, team, tags, note, models }),
+    ...withoutUndefined({ name, owner, team, tags, note, models }),
     ...limitsFrom(json, problems),
-    ...given({ expiresAt: expires_at == null ? expires_at : timeFrom(expires_at, problems) }),
+    ...withoutUndefined({ expiresAt: expires_at == null ? expires_at : timeFrom(expires_at, problems) }),
   };
   if (problems.length > 0) throw new KeyInputError(problems);
   return settings;
@@ -108,7 +108,7 @@ export function keySettingsFrom(json: GivenSettings<KeySettingsJson>): Partial<K
 /** As `keySettingsFrom`. */
 export function teamSettingsFrom(json: GivenSettings<LimitsJson & Pick<TeamJson, "note">>): Partial<TeamSettings> {
   const problems: SettingProblem[] = [];
-  const settings = { ...given({ note: json.note }), ...limitsFrom(json, problems) };
+  const settings = { ...withoutUndefined({ note: json.note }), ...limitsFrom(json, problems) };
   if (problems.length > 0) throw new KeyInputError(problems);
   return settings;
 }
@@ -131,7 +131,7 @@ function limitsJson({ rpm, tpm, parallel, budget, softBudget, budgetPeriod }: Li
 
 function limitsFrom(json: GivenSettings<LimitsJson>, problems: SettingProblem[]): Partial<Limits> {
   const { rpm, tpm, parallel, budget_usd, soft_budget_usd, budget_period } = json;
-  return given({
+  return withoutUndefined({
     rpm,
     tpm,
     parallel,
@@ -162,10 +162,10 @@ function timeFrom(text: string, problems: SettingProblem[]): number | undefined 
   return at;
 }
 
-type Given<T> = { [name in keyof T]?: Exclude<T[name], undefined> };
+export type Given<T> = { [name in keyof T]?: Exclude<T[name], undefined> };
 
-/** Without what is undefined. */
-function given<T extends object>(fields: T): Given<T> {
+/** What is given of some fields. */
+export function withoutUndefined<T extends object>(fields: T): Given<T> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Given<T>;
 }
 

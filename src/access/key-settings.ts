@@ -67,6 +67,9 @@ const MAX_BUDGET = 9_000_000n * 10n ** 12n;
 const MAX_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 const MAX_GRACE_MS = 365 * 86_400_000;
 
+/** Control characters, invisible ones that turn the text around, line ends of any kind, halves of a character. */
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
+
 /** Only what is given is checked, soft against hard budget where both are. */
 export function keyProblems(settings: Partial<KeySettings>, now: number): SettingProblem[] {
   const { name, owner, team, tags, note, models, expiresAt } = settings;
@@ -100,6 +103,12 @@ export function assertNone(problems: readonly SettingProblem[]): void {
   if (problems.length > 0) throw new KeyInputError(problems);
 }
 
+/** A given text in a message: the begin of a long one, and nothing that a terminal would act on. */
+export function shown(text: string): string {
+  const begin = text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  return JSON.stringify(begin).replace(UNPRINTABLE, (found) => `\\u{${found.codePointAt(0)?.toString(16)}}`);
+}
+
 function limitProblems(limits: Partial<Limits>): (SettingProblem | undefined)[] {
   const { rpm, tpm, parallel, budget, softBudget, budgetPeriod } = limits;
   return [
@@ -114,7 +123,6 @@ function limitProblems(limits: Partial<Limits>): (SettingProblem | undefined)[] 
   ];
 }
 
-/** No control characters, no invisible ones that turn the text around, no line ends of any kind. */
 function labelProblem(setting: "name" | "owner" | "team" | "note", text: string, max: number) {
   if (isLabel(text, max)) return undefined;
   const article = setting === "owner" ? "An" : "A";
@@ -125,7 +133,7 @@ function labelProblem(setting: "name" | "owner" | "team" | "note", text: string,
 }
 
 function isLabel(text: string, max: number): boolean {
-  return text !== "" && text.length <= max && text === text.trim() && !/[\p{C}\p{Zl}\p{Zp}]/u.test(text);
+  return text !== "" && text.length <= max && text === text.trim() && text.search(UNPRINTABLE) < 0;
 }
 
 function idProblem(name: string): SettingProblem | undefined {
@@ -184,9 +192,4 @@ function nameOf(setting: "budget" | "softBudget"): string {
 function expiryProblem(expiresAt: number, now: number): SettingProblem | undefined {
   if (Number.isInteger(expiresAt) && expiresAt > now && expiresAt <= MAX_TIME) return undefined;
   return { setting: "expiresAt", message: "The expiry must lie in the future, before the year 10000." };
-}
-
-/** The begin of a text that may be long. */
-function shown(text: string): string {
-  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 }

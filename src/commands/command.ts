@@ -13,6 +13,7 @@ import { type Store, StoreConflict, StoreUnavailable } from "../store/store.ts";
 
 export interface CommandIo {
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdin: AsyncIterable<Uint8Array>;
   readonly stdout: TextSink;
   readonly stderr: TextSink;
 }

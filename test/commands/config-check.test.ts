@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { describe, it, type TestContext } from "node:test";
 import { runCommand } from "../../src/commands/command.ts";
 import { configCheckCommand } from "../../src/commands/config-check.ts";
@@ -65,7 +66,7 @@ async function check(env: Record<string, string>): Promise<{ code: number; stdou
       out[name] += text;
     },
   });
-  const io = { env, stdout: sink("stdout"), stderr: sink("stderr") };
+  const io = { env, stdin: Readable.from([]), stdout: sink("stdout"), stderr: sink("stderr") };
   return { code: await runCommand(configCheckCommand(io), [], io), ...out };
 }
 
