@@ -14,6 +14,7 @@ import {
   usageTotal,
 } from "../usage/report.ts";
 import { CommandFailure, type CommandIo, createCommand, printJson, withStore } from "./command.ts";
+import { reconcileCommand } from "./reconcile.ts";
 import { type Column, renderTable } from "./table.ts";
 import { parseDate, parseDuration } from "./time-options.ts";
 
@@ -27,6 +28,8 @@ interface UsageOptions {
 
 export function usageCommand(io: CommandIo): Command {
   return createCommand("usage", io)
+    .enablePositionalOptions()
+    .addCommand(reconcileCommand(io))
     .description("Show the tokens that were used, and what they cost")
     .addOption(new Option("--by <group>", "what to add up").choices([...USAGE_GROUPINGS]).default("key"))
     .option(
