@@ -24,7 +24,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ["gateway"],
   ["extproc", "admin", "envoy"],
   ["operator-config"],
-  ["dialects", "access", "usage", "telemetry", "models", "media", "log"],
+  ["dialects", "access", "usage", "models", "media", "log"],
+  ["telemetry"],
   ["config"],
   ["bedrock", "store"],
   ["errors", "glob", "json", "money", "time", "transform"],
@@ -34,6 +35,7 @@ const LAYERS: readonly (readonly string[])[] = [
 const KEPT_IN: readonly (readonly [what: RegExp, where: RegExp])[] = [
   [/^@grpc\//, /^extproc\//],
   [/^kysely$/, /^store\//],
+  [/^pg$/, /^store\/postgres/],
   [/^node:sqlite$/, /^store\//],
   [/^(@aws-sdk\/signature-v4|@smithy\/signature-v4|@aws-crypto\/)/, /^bedrock\/sign\.ts$/],
   [/^@smithy\/eventstream-codec$/, /^bedrock\/event-stream\.ts$/],

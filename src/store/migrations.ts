@@ -1,9 +1,9 @@
 /**
- * The SQLite schema, as the ordered steps that lead to it.
+ * The schema, as the ordered steps that lead to it, in SQLite's spelling.
  *
- * `PRAGMA user_version` holds how many steps a database has taken. A step that was released is never edited: a change is
- * a new step at the end. All missing steps run in one transaction that locks out other writers first, so two processes
- * may start at once and a step that fails leaves nothing behind.
+ * In SQLite `PRAGMA user_version` holds how many steps a database has taken, in PostgreSQL a table (postgres-migrate.ts). A
+ * step that was released is never edited: a change is a new step at the end. All missing steps run in one transaction that
+ * locks out other writers first, so two processes may start at once and a step that fails leaves nothing behind.
  */
 import type { DatabaseSync } from "node:sqlite";
 
@@ -160,7 +160,7 @@ export const MIGRATIONS: readonly string[] = [
   `,
 ];
 
-/** Brings the database to the newest step. Throws when another program or a newer gateway made it. */
+/** Brings a SQLite database to the newest step. Throws when another program or a newer gateway made it. */
 export function migrate(db: DatabaseSync, migrations: readonly string[] = MIGRATIONS): void {
   db.exec("BEGIN IMMEDIATE");
   try {
@@ -177,17 +177,35 @@ export function migrate(db: DatabaseSync, migrations: readonly string[] = MIGRAT
   }
 }
 
-function assertOurs(db: DatabaseSync, version: number, known: number): void {
-  const tables = db.prepare("SELECT count(*) AS n FROM sqlite_schema").get()?.n;
-  if (tables !== 0 && pragma(db, "application_id") !== APPLICATION_ID) {
-    throw new Error("the file is another program's database; choose another path");
-  }
+/** A step as PostgreSQL has it: 64 bits have another name there, types are strict anyway, and texts are ordered by bytes. */
+export function postgresStep(step: string): string {
+  return step
+    .replaceAll(/\bINTEGER\b/g, "BIGINT")
+    .replaceAll(/\bTEXT\b/g, 'TEXT COLLATE "C"')
+    .replaceAll(") STRICT", ")");
+}
+
+/** The tables that the steps make. */
+export function tablesOf(migrations: readonly string[]): string[] {
+  return migrations.flatMap((step) => [...step.matchAll(/\bCREATE TABLE (\w+)/g)].map(([, name]) => name ?? ""));
+}
+
+/** Throws when a newer gateway made the database. */
+export function assertKnown(version: number, known: number): void {
   if (version > known) {
     throw new Error(
       `the database is from a newer version of the gateway (schema ${version}, this one knows ${known}); ` +
         "run that version, or restore a backup made before the upgrade",
     );
   }
+}
+
+function assertOurs(db: DatabaseSync, version: number, known: number): void {
+  const tables = db.prepare("SELECT count(*) AS n FROM sqlite_schema").get()?.n;
+  if (tables !== 0 && pragma(db, "application_id") !== APPLICATION_ID) {
+    throw new Error("the file is another program's database; choose another path");
+  }
+  assertKnown(version, known);
 }
 
 function pragma(db: DatabaseSync, name: "user_version" | "application_id"): number {

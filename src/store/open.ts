@@ -41,8 +41,13 @@ async function openSqliteStore(path: string): Promise<Store> {
 async function openPostgresStore(url: string): Promise<Store> {
   // Most gateways have no use for the library.
   const { openPostgres } = await import("./postgres.ts");
-  const database = await openPostgres(url);
-  return assemble(database, createCalls(database));
+  try {
+    const database = await openPostgres(url);
+    return assemble(database, createCalls(database));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`DATABASE_URL: cannot open the PostgreSQL database: ${reason}`, { cause: error });
+  }
 }
 
 function assemble(database: Database, calls: CallStore): Store {

@@ -17,6 +17,7 @@ import {
   SqliteQueryCompiler,
 } from "kysely";
 import { LRUCache } from "lru-cache";
+import { draining } from "./drain.ts";
 import { isBusy, sqliteError } from "./sqlite-errors.ts";
 import type { ConnectionLock } from "./sqlite-lock.ts";
 
@@ -34,7 +35,7 @@ export function sqliteDialect(db: DatabaseSync, lock: ConnectionLock): Dialect {
 export function dialectWith(driver: Driver): Dialect {
   return {
     createAdapter: () => new SqliteAdapter(),
-    createDriver: () => driver,
+    createDriver: () => draining(driver),
     createIntrospector: (kysely) => new SqliteIntrospector(kysely),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };

@@ -52,10 +52,9 @@ export async function openSqlite(path: string): Promise<SqliteDatabase> {
     reports,
     write: (work) => query.transaction().execute(work),
     async close() {
-      await writes.drained();
-      while (lock.owner !== undefined) await lock.free();
-      await reports.destroy();
       await query.destroy();
+      await writes.drained();
+      await reports.destroy();
       if (connection.isOpen) connection.close();
     },
   };
