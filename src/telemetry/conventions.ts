@@ -20,8 +20,11 @@ export interface ObservedCall
   readonly operation?: Operation | undefined;
 }
 
-/** Hears how an attempt ended, once. */
+/** Hears what becomes of an attempt. */
 export interface CallObserver {
+  /** Bedrock's answer has begun. */
+  answered?(status: number): void;
+  /** Once. */
   ended(closing: CallClosing): void;
 }
 

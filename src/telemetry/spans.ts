@@ -40,7 +40,7 @@ const MAX_REQUEST_ID = 128;
 /** https://opentelemetry.io/docs/specs/semconv/registry/attributes/http/: any other one is `_OTHER`. */
 const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]);
 
-export function startTracing({ version, endpointOf, onFault }: TracingOptions): Tracing {
+export function startTracing({ environment, version, endpointOf, onFault }: TracingOptions): Tracing {
   // OTEL_LOG_LEVEL makes the SDK write to the console instead.
   diag.setLogger({ ...silent, warn: onFault, error: onFault }, { logLevel: DiagLogLevel.WARN });
   const sdk = new NodeSDK({
@@ -48,6 +48,10 @@ export function startTracing({ version, endpointOf, onFault }: TracingOptions): 
     resource: resources
       .defaultResource()
       .merge(resources.resourceFromAttributes({ "service.name": SERVICE, "service.version": version })),
+    // By default the SDK would also tell the command line and the user's name.
+    ...(environment.OTEL_NODE_RESOURCE_DETECTORS === undefined && {
+      resourceDetectors: [resources.envDetector, resources.hostDetector],
+    }),
     instrumentations: [],
     metricReaders: [],
     logRecordProcessors: [],

@@ -7,7 +7,6 @@
  * read from the client's headers, and goes no further: Bedrock has no use for it.
  */
 import type { Endpoint } from "../bedrock/endpoints.ts";
-import type { ErrorCode } from "../errors.ts";
 import type { CallObserver, ObservedCall } from "./conventions.ts";
 
 export interface Tracing {
@@ -33,8 +32,8 @@ export interface ExchangeSpan {
 export interface ExchangeOutcome {
   /** What the client was sent; 499 when it left before that. */
   readonly status: number;
-  /** Undefined for a whole answer. */
-  readonly error: ErrorCode | "interrupted" | undefined;
+  /** An error's code, or `interrupted`; undefined for a whole answer. */
+  readonly error: string | undefined;
   /** Undefined where nobody was let in. */
   readonly keyId: string | undefined;
 }
@@ -45,7 +44,7 @@ export interface AttemptSpan extends CallObserver {
 }
 
 export interface TracingOptions {
-  /** Decides only whether the SDK is loaded: it reads its settings from the process's environment by itself. */
+  /** Decides whether the SDK is loaded, which then reads its settings from the process's environment by itself. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly version: string;
   readonly endpointOf: (region: string) => Endpoint;
