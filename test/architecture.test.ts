@@ -40,17 +40,17 @@ const KEPT_IN: readonly (readonly [what: RegExp, where: RegExp])[] = [
   [/^(@aws-sdk\/signature-v4|@smithy\/signature-v4|@aws-crypto\/)/, /^bedrock\/sign\.ts$/],
   [/^@smithy\/eventstream-codec$/, /^bedrock\/event-stream\.ts$/],
   [/^@aws-sdk\/credential-providers$/, /^bedrock\/credentials\.ts$/],
-  [/^(hono|@hono\/)/, /^admin\//],
+  [/^(hono|@hono\/|hono-openapi)/, /^admin\//],
   [/^pino$/, /^log\.ts$/],
   [/^prom-client$/, /^telemetry\/(call-)?metrics\.ts$/],
   [/^@opentelemetry\//, /^telemetry\/spans\.ts$/],
   [/^commander$/, /^commands\//],
-  [/^csv-parse(\/|$)/, /^commands\//],
-  [/^valibot$/, /^operator-config[./]/],
+  [/^csv-parse(\/|$)/, /^access\/key-import\.ts$/],
+  [/^valibot$/, /^(operator-config[./]|admin\/)/],
   [/^ipaddr\.js$/, /^media\/address-guard\.ts$/],
   [/^node:child_process$/, /^envoy\//],
   [/^ioredis$/, /^access\/counters\//],
-  [/^rate-limiter-flexible$/, /^access\//],
+  [/^rate-limiter-flexible$/, /^(access\/|admin\/attempts\.ts$)/],
 ];
 
 /** The simulator and its own command stand apart: they are not the gateway. */

@@ -6,7 +6,8 @@
  */
 import { userInfo } from "node:os";
 import { Command, CommanderError } from "commander";
-import { KeyInputError, type SettingName } from "../access/key-settings.ts";
+import { KeyInputError } from "../access/key-settings.ts";
+import { SETTING_WORDS } from "../access/setting-text.ts";
 import { ConfigError } from "../config.ts";
 import { openStore } from "../store/open.ts";
 import { type Store, StoreConflict, StoreUnavailable } from "../store/store.ts";
@@ -37,23 +38,6 @@ export async function started<T>(start: Promise<T>): Promise<T> {
     throw cause;
   }
 }
-
-export const OPTION_OF: Readonly<Record<SettingName, string>> = {
-  name: "--name",
-  owner: "--owner",
-  team: "--team",
-  tags: "--tags",
-  note: "--note",
-  models: "--models",
-  rpm: "--rpm",
-  tpm: "--tpm",
-  parallel: "--parallel",
-  budget: "--budget",
-  softBudget: "--soft-budget",
-  budgetPeriod: "--budget-period",
-  expiresAt: "--expires",
-  grace: "--grace",
-};
 
 /** A command whose output and errors go to `io` and which throws instead of ending the process. */
 export function createCommand(name: string, io: CommandIo): Command {
@@ -125,6 +109,6 @@ function explain(error: unknown): string {
 
 function explainInput({ problems }: KeyInputError): string {
   return problems
-    .map(({ setting, message }) => (setting === undefined ? message : `${OPTION_OF[setting]}: ${message}`))
+    .map(({ setting, message }) => (setting === undefined ? message : `--${SETTING_WORDS[setting]}: ${message}`))
     .join("\n");
 }

@@ -1,10 +1,10 @@
 /** `keys import`: reads the file or stdin, says everything that is wrong with it, or makes the keys and prints them. */
 import { createReadStream } from "node:fs";
+import { type ImportProblem, MAX_IMPORT_BYTES, readImport } from "../access/key-import.ts";
 import { keyJson, settingsJson } from "../access/key-json.ts";
 import { completeSettings, type IssuedKey, type Keys, type NewKeySettings } from "../access/keys.ts";
 import { renderCsv } from "../usage/csv.ts";
 import { CommandFailure, type CommandIo, printJson } from "./command.ts";
-import { type ImportProblem, MAX_IMPORT_BYTES, readImport } from "./key-import.ts";
 import { renderTable } from "./table.ts";
 
 export interface ImportCommandOptions {

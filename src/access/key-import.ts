@@ -6,10 +6,10 @@
  * keys that still count, so that importing a file twice makes no second key for anybody.
  */
 import { CsvError, parse } from "csv-parse/sync";
-import { type SettingName, shown } from "../access/key-settings.ts";
-import type { NewKeySettings } from "../access/keys.ts";
 import type { Key } from "../store/store.ts";
-import { columnOf, readSettings, type SettingText } from "./key-options.ts";
+import { type SettingName, shown } from "./key-settings.ts";
+import type { NewKeySettings } from "./keys.ts";
+import { readSettings, SETTING_WORDS, type SettingText } from "./setting-text.ts";
 
 export interface ImportProblem {
   readonly line: number;
@@ -152,5 +152,5 @@ function textOf(cells: readonly string[], columns: readonly (keyof SettingText |
 }
 
 function named(setting: SettingName | undefined, message: string): string {
-  return setting === undefined ? message : `${columnOf(setting)}: ${message}`;
+  return setting === undefined ? message : `${SETTING_WORDS[setting]}: ${message}`;
 }
