@@ -4,9 +4,12 @@ import { createCalls } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { createInstances } from "./instances.ts";
 import { createKeys } from "./keys.ts";
+import { postgresLedger } from "./ledger-postgres.ts";
+import type { LedgerQueue } from "./ledger-queue.ts";
+import { sqliteLedger } from "./ledger-sqlite.ts";
 import { createReports } from "./reports.ts";
 import { openSqlite } from "./sqlite.ts";
-import type { CallStore, Store } from "./store.ts";
+import type { Store } from "./store.ts";
 import { createTeams } from "./teams.ts";
 
 export const DEFAULT_DATABASE_URL = "sqlite:data/gateway.db";
@@ -31,7 +34,7 @@ export async function openStore(databaseUrl?: string): Promise<Store> {
 async function openSqliteStore(path: string): Promise<Store> {
   try {
     const opened = await openSqlite(path);
-    return assemble(opened.database, createCalls(opened));
+    return assemble(opened.database, sqliteLedger(opened));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`DATABASE_URL: cannot open the SQLite database ${path}: ${reason}`, { cause: error });
@@ -43,22 +46,25 @@ async function openPostgresStore(url: string): Promise<Store> {
   const { openPostgres } = await import("./postgres.ts");
   try {
     const database = await openPostgres(url);
-    return assemble(database, createCalls(database));
+    return assemble(database, postgresLedger(database));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`DATABASE_URL: cannot open the PostgreSQL database: ${reason}`, { cause: error });
   }
 }
 
-function assemble(database: Database, calls: CallStore): Store {
+function assemble(database: Database, ledger: LedgerQueue): Store {
   return {
     keys: createKeys(database),
     teams: createTeams(database),
     audit: createAudit(database),
-    calls,
+    calls: createCalls(database, ledger),
     instances: createInstances(database),
     reports: createReports(database),
-    close: () => database.close(),
+    async close() {
+      await ledger.drained();
+      await database.close();
+    },
   };
 }
 
