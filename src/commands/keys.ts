@@ -28,8 +28,12 @@ const KEY = ["<id>", "a key's id, or a name that only one key has"] as const;
 export function keysCommand(io: CommandIo): Command {
   const command = createCommand("keys", io).description("Manage the keys that developers use");
 
-  keyOptions(command.command("create").description("Make a key; its secret is shown once"))
-    .requiredOption("--name <name>", "whose key it is")
+  keyOptions(
+    command
+      .command("create")
+      .description("Make a key; its secret is shown once")
+      .requiredOption("--name <name>", "whose key it is"),
+  )
     .option(...JSON_OBJECT)
     .addHelpText("after", example("keys create --name alice --team search --rpm 60 --budget 50 --models 'amazon.*'"))
     .action((options: SettingText & JsonOption & { name: string }) =>

@@ -30,6 +30,40 @@ describe("assertModelAllowed", () => {
     });
   }
 
+  const aliased: [patterns: string[], alias: string, target: string, allowed: boolean][] = [
+    [["amazon.*"], "gpt-4o", "anthropic.claude", false],
+    [["amazon.*"], "gpt-4o", "amazon.nova-lite-v1:0", true],
+    [["gpt-4o"], "gpt-4o", "anthropic.claude", true],
+    [["gpt*"], "gpt-4o", "anthropic.claude", true],
+    [["gpt-4o-mini"], "gpt-4o", "anthropic.claude", false],
+    [["us.anthropic.*"], "smart", "us.anthropic.claude", true],
+    [["anthropic.*"], "smart", "us.anthropic.claude", false],
+    [
+      ["arn:*:application-inference-profile/abc"],
+      "smart",
+      "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc",
+      true,
+    ],
+    [["gpt-4o", "amazon.*"], "smart", "anthropic.claude", false],
+    [[], "smart", "anthropic.claude", true],
+  ];
+  for (const [models, alias, target, allowed] of aliased) {
+    it(`${allowed ? "allows" : "refuses"} an alias ${alias} of ${target} for ${models.join(" ") || "an empty list"}`, () => {
+      assert.equal(isModelAllowed({ models }, alias, target), allowed);
+      if (allowed) assertModelAllowed({ models }, alias, target);
+      else assert.throws(() => assertModelAllowed({ models }, alias, target), GatewayError);
+    });
+  }
+
+  it("says nothing of what is behind an alias that it refuses", () => {
+    const refused = () => assertModelAllowed({ models: ["amazon.*"] }, "gpt-4o", "anthropic.secret-project");
+    assert.throws(refused, (error: unknown) => error instanceof GatewayError && !error.message.includes("secret"));
+  });
+
+  it("opens the target of an alias by its own name only where a pattern fits that", () => {
+    assert.equal(isModelAllowed({ models: ["gpt-4o"] }, "anthropic.claude"), false);
+  });
+
   it("answers a hostile pattern at once", () => {
     const started = performance.now();
     assert.equal(isModelAllowed({ models: [`${"*a".repeat(100)}*b`] }, "a".repeat(10_000)), false);

@@ -4,6 +4,7 @@ import { describe, it, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Authenticator, createAuthenticator } from "../../src/access/authenticate.ts";
 import { createKeys, type Keys } from "../../src/access/keys.ts";
+import { createTeams, type Teams } from "../../src/access/teams.ts";
 import { GatewayError } from "../../src/errors.ts";
 import type { KeyStore } from "../../src/store/store.ts";
 import { exitCode, openTempStore, spawnWithStore } from "../store/temp-store.ts";
@@ -14,7 +15,34 @@ describe("createAuthenticator", () => {
   it("knows a key by its secret", async (t) => {
     const { keys, authenticator } = await open(t);
     const { key, secret } = await keys.create({ name: "alice", rpm: 7 });
-    assert.deepEqual(await authenticator.authenticate(secret), key);
+    assert.deepEqual(await authenticator.authenticate(secret), { key, team: null });
+  });
+
+  it("brings the limits of the key's team, as they are within a second", async (t) => {
+    const { keys, teams, authenticator, clock } = await open(t);
+    const { secret } = await keys.create({ name: "alice", team: "core" });
+    assert.equal((await authenticator.authenticate(secret)).team, null);
+    await teams.set("core", { rpm: 600 });
+    await teams.set("other", { rpm: 1 });
+    clock.now += 1000;
+    const { team } = await authenticator.authenticate(secret);
+    assert.deepEqual([team?.name, team?.rpm, team?.tpm], ["core", 600, null]);
+    await keys.update("alice", { team: null });
+    clock.now += 1000;
+    assert.equal((await authenticator.authenticate(secret)).team, null);
+  });
+
+  it("refuses a blocked key within a second, with all its secrets, and lets it in again", async (t) => {
+    const { keys, authenticator, clock } = await open(t);
+    const first = await keys.create({ name: "alice", expiresAt: NOW + 60_000 });
+    const second = await keys.rotate("alice", { graceMs: 60_000 });
+    for (const { secret } of [first, second]) await authenticator.authenticate(secret);
+    await keys.block("alice");
+    clock.now += 1000;
+    for (const { secret } of [first, second]) await refused(authenticator, secret, /sk-.{5}… has been blocked\.$/);
+    await keys.unblock("alice");
+    clock.now += 1000;
+    for (const { secret } of [first, second]) await authenticator.authenticate(secret);
   });
 
   it("tells a missing, a malformed and an unknown key apart", async (t) => {
@@ -65,8 +93,8 @@ describe("createAuthenticator", () => {
     await authenticator.authenticate(old.secret);
     const rotated = await keys.rotate("alice", { graceMs: 60_000 });
     clock.now += 59_999;
-    assert.equal((await authenticator.authenticate(old.secret)).id, old.key.id);
-    assert.equal((await authenticator.authenticate(rotated.secret)).id, old.key.id);
+    assert.equal((await authenticator.authenticate(old.secret)).key.id, old.key.id);
+    assert.equal((await authenticator.authenticate(rotated.secret)).key.id, old.key.id);
     clock.now += 1;
     await refused(authenticator, old.secret, /replaced/);
     await authenticator.authenticate(rotated.secret);
@@ -93,35 +121,38 @@ describe("createAuthenticator", () => {
     for (const { secret } of [first, second]) await refused(authenticator, secret, /revoked/);
   });
 
-  it("sees another process's revocation within 2 seconds, on a key in constant use", async (t) => {
-    const { store, url } = await openTempStore(t);
-    const { key, secret } = await createKeys(store, { now: Date.now, randomBytes }).create({ name: "alice" });
-    const authenticator = createAuthenticator({ store, now: Date.now });
-    await authenticator.authenticate(secret);
-    const revoker = spawnWithStore(
-      t,
-      url,
-      `const store = await openStore(url);
-       await createKeys(store, { now: Date.now, randomBytes }).revoke(${JSON.stringify(key.id)});
-       await store.close();`,
-    );
-    const exited = exitCode(revoker);
-    let revokedAt = Number.POSITIVE_INFINITY;
-    exited.then(() => {
-      revokedAt = performance.now();
+  for (const change of ["revoke", "block"] as const) {
+    it(`sees that another process did ${change} a key within 2 seconds, on a key in constant use`, async (t) => {
+      const { store, url } = await openTempStore(t);
+      const keys = createKeys(store, { now: Date.now, randomBytes, by: "test" });
+      const { key, secret } = await keys.create({ name: "alice" });
+      const authenticator = createAuthenticator({ store, now: Date.now });
+      await authenticator.authenticate(secret);
+      const changer = spawnWithStore(
+        t,
+        url,
+        `const store = await openStore(url);
+         await createKeys(store, { now: Date.now, randomBytes, by: "test" }).${change}(${JSON.stringify(key.id)});
+         await store.close();`,
+      );
+      const exited = exitCode(changer);
+      let changedAt = Number.POSITIVE_INFINITY;
+      exited.then(() => {
+        changedAt = performance.now();
+      });
+      while (
+        await authenticator.authenticate(secret).then(
+          () => true,
+          () => false,
+        )
+      ) {
+        assert.ok(performance.now() - changedAt < 2000, "still accepted");
+        await sleep(5);
+      }
+      assert.equal(await exited, 0);
+      await refused(authenticator, secret, change === "revoke" ? /revoked/ : /blocked/);
     });
-    while (
-      await authenticator.authenticate(secret).then(
-        () => true,
-        () => false,
-      )
-    ) {
-      assert.ok(performance.now() - revokedAt < 2000, "still accepted");
-      await sleep(5);
-    }
-    assert.equal(await exited, 0);
-    await refused(authenticator, secret, /revoked/);
-  });
+  }
 
   it("asks the store once for many requests at once, and once in a second afterwards", async (t) => {
     const { keys, store, authenticator, clock } = await open(t);
@@ -219,6 +250,7 @@ interface WatchedKeys {
 
 interface Opened {
   readonly keys: Keys;
+  readonly teams: Teams;
   readonly store: WatchedKeys;
   readonly authenticator: Authenticator;
   readonly clock: { now: number };
@@ -253,8 +285,15 @@ async function open(
       },
     },
   };
-  const keys = createKeys(store, { now, randomBytes: options.randomBytes ?? randomBytes });
-  return { keys, store: watched, authenticator: createAuthenticator({ store: watched, now, ...options }), clock };
+  const keys = createKeys(store, { now, randomBytes: options.randomBytes ?? randomBytes, by: "test" });
+  const teams = createTeams(store, { now, by: "test" });
+  return {
+    keys,
+    teams,
+    store: watched,
+    authenticator: createAuthenticator({ store: watched, now, ...options }),
+    clock,
+  };
 }
 
 async function refused(authenticator: Authenticator, secret: string | undefined, message: RegExp): Promise<void> {
