@@ -1,42 +1,31 @@
-/**
- * The operator's port, on loopback by default: liveness and readiness.
- *
- * /livez says that the process answers, /readyz that it may get traffic: not while it starts or drains.
- */
-import { serve } from "@hono/node-server";
-import { Hono } from "hono";
+/** Serves the admin port. */
+import { type ServerType, serve } from "@hono/node-server";
 import type { Address } from "../config.ts";
+import type { AdminApp } from "./gate.ts";
 
 export interface AdminServer {
   readonly port: number;
+  /** Connections without a request end at once, the others with their answer, or soon. */
   close(): Promise<void>;
 }
 
 export interface AdminServerOptions extends Address {
-  /** Undefined when ready, else the reason why not. */
-  readonly notReady: () => string | undefined;
+  readonly app: Pick<AdminApp, "fetch">;
 }
 
-/** Rejects with a message that names ADMIN_PORT when the port is taken. */
-export async function startAdminServer({ host, port, notReady }: AdminServerOptions): Promise<AdminServer> {
-  const app = new Hono();
-  app.get("/livez", (context) => context.json({ status: "ok" }));
-  app.get("/readyz", (context) => {
-    const reason = notReady();
-    return reason === undefined ? context.json({ status: "ok" }) : context.json({ status: "unavailable", reason }, 503);
-  });
+const MAX_CONNECTIONS = 500;
+const HEADERS_MS = 10_000;
+const REQUEST_MS = 30_000;
+const CLOSE_MS = 2000;
 
+/** Rejects with a message that names ADMIN_PORT when the port is taken. */
+export async function startAdminServer({ host, port, app }: AdminServerOptions): Promise<AdminServer> {
   return new Promise((resolve, reject) => {
-    const server = serve({ fetch: app.fetch, hostname: host, port }, (address) => {
-      resolve({
-        port: address.port,
-        close: () =>
-          new Promise((closed) => {
-            server.close(() => closed());
-            if ("closeAllConnections" in server) server.closeAllConnections();
-          }),
-      });
+    const serverOptions = { headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS };
+    const server = serve({ fetch: app.fetch, hostname: host, port, serverOptions }, (address) => {
+      resolve({ port: address.port, close: () => close(server) });
     });
+    if ("maxConnections" in server) server.maxConnections = MAX_CONNECTIONS;
     server.once("error", (error: NodeJS.ErrnoException) => {
       const taken = error.code === "EADDRINUSE";
       reject(
@@ -44,4 +33,14 @@ export async function startAdminServer({ host, port, notReady }: AdminServerOpti
       );
     });
   });
+}
+
+async function close(server: ServerType): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.close(() => resolve());
+  const soon = setTimeout(() => {
+    if ("closeAllConnections" in server) server.closeAllConnections();
+  }, CLOSE_MS);
+  await promise;
+  clearTimeout(soon);
 }

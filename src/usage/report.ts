@@ -23,6 +23,8 @@ export interface UsageNumbers {
   readonly estimated_requests: number;
   /** Those that used tokens of a model without a price: `cost_usd` has nothing for them. */
   readonly unpriced_requests: number;
+  readonly errors: number;
+  readonly interrupted: number;
 }
 
 /** In the order of the columns. */
@@ -35,13 +37,19 @@ export const USAGE_NUMBERS: readonly (keyof UsageNumbers)[] = [
   "cost_usd",
   "estimated_requests",
   "unpriced_requests",
+  "errors",
+  "interrupted",
 ];
 
 /** What a row is about comes first: `key_id` and `name`, `team`, `model`, `day` or `tag`. */
 export type UsageRow = Readonly<Record<string, string | number | null>> & UsageNumbers;
 
-/** `at` is the begin of the bucket; then `key_id`, `team` or `model`, unless all is one. */
-export type SeriesRow = UsageRow & { readonly at: string };
+export interface SeriesRow extends UsageNumbers {
+  /** The bucket's begin. */
+  readonly at: string;
+  /** The key's id, the team (null: none) or the model; null where all is one. */
+  readonly group: string | null;
+}
 
 export interface LatencyRow {
   readonly model: string;
@@ -61,7 +69,7 @@ export async function seriesReport(reports: ReportStore, query: SeriesQuery): Pr
   const points = await reports.series(query);
   return points.map((point) => ({
     at: new Date(point.at).toISOString(),
-    ...(query.by !== "all" && { [query.by === "key" ? "key_id" : query.by]: point.group }),
+    group: query.by === "all" ? null : point.group,
     ...numbers(point),
   }));
 }
@@ -107,6 +115,8 @@ export function usageTotal(rows: readonly UsageRow[]): UsageNumbers {
     cost_usd: costs.length === 0 ? null : formatUsd(costs.reduce((total, cost) => total + cost, 0n)),
     estimated_requests: sum((row) => row.estimated_requests),
     unpriced_requests: sum((row) => row.unpriced_requests),
+    errors: sum((row) => row.errors),
+    interrupted: sum((row) => row.interrupted),
   };
 }
 
@@ -124,5 +134,7 @@ function numbers(group: Omit<UsageTotals, "name">): UsageNumbers {
     cost_usd: group.cost === null ? null : formatUsd(group.cost),
     estimated_requests: group.estimatedRequests,
     unpriced_requests: group.unpricedRequests,
+    errors: group.errors,
+    interrupted: group.interrupted,
   };
 }
