@@ -1,5 +1,5 @@
 /**
- * A real Redis or Valkey for a test: in a temporary folder, on a Unix socket unless a port is wanted, ended with the test.
+ * A real Redis or Valkey for a test: in a temporary folder, on a Unix socket unless a port is wanted, until `end`.
  *
  * Nothing is kept on disk, so a server that was killed begins anew, empty, at the same address.
  */
@@ -17,6 +17,7 @@ export interface RedisServer {
   kill(): Promise<void>;
   /** After `kill`. */
   start(): Promise<void>;
+  end(): Promise<void>;
   /** It keeps its connections and answers nothing. */
   pause(): void;
   resume(): void;
@@ -38,10 +39,7 @@ export const redisMissing =
     ? "neither valkey-server nor redis-server is installed"
     : false;
 
-export async function startRedis(
-  test: { after(end: () => Promise<void>): void },
-  { password, tcp = false }: RedisServerOptions = {},
-): Promise<RedisServer> {
+export async function startRedis({ password, tcp = false }: RedisServerOptions = {}): Promise<RedisServer> {
   if (PROGRAM === undefined) throw new Error("this test needs valkey-server or redis-server on PATH");
   const program = PROGRAM;
   const folder = mkdtempSync(join(tmpdir(), "gateway-redis-"));
@@ -80,15 +78,15 @@ export async function startRedis(
     server = undefined;
   }
 
-  test.after(async () => {
-    await kill();
-    rmSync(folder, { recursive: true, force: true });
-  });
   await start();
   return {
     url: tcp ? `redis://127.0.0.1:${port}` : `unix://${socket}`,
     kill,
     start,
+    async end() {
+      await kill();
+      rmSync(folder, { recursive: true, force: true });
+    },
     pause: () => void server?.kill("SIGSTOP"),
     resume: () => void server?.kill("SIGCONT"),
     command: (...words) =>

@@ -11,6 +11,8 @@ export interface ConnectionOptions {
   /** redis://, rediss:// or unix:///path/of/a/socket, with user, password and database number where needed. */
   readonly url: string;
   readonly timeoutMs?: number;
+  /** Sends what each new connection needs first. */
+  readonly prepare?: (client: Redis) => void;
   /** Called once each time the connection is lost, before the command that found out rejects. */
   readonly onLost: (cause: unknown) => void;
   readonly onBack: () => void;
@@ -38,7 +40,7 @@ const RECONNECT_MS = 1000;
 const PROBE_NAME = "gw:{probe}";
 
 export function createConnection(options: ConnectionOptions): Connection {
-  const { url, timeoutMs = TIMEOUT_MS, onLost, onBack } = options;
+  const { url, timeoutMs = TIMEOUT_MS, prepare, onLost, onBack } = options;
   const client = new Redis(url.replace(/^unix:\/\//, ""), {
     connectTimeout: CONNECT_MS,
     socketTimeout: SILENT_MS,
@@ -64,6 +66,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   client.on("close", () => lose(lastError ?? new Error("the connection was closed")));
   client.on("ready", () => {
     lastError = undefined;
+    prepare?.(client);
     begin();
     if (lost) void probe();
   });

@@ -94,6 +94,9 @@ for i = 2, #ARGV do redis.call("ZADD", KEYS[1], now + ARGV[1], ARGV[i]) end
 redis.call("PEXPIRE", KEYS[1], ARGV[1])
 `);
 
+/** KEYS: places' sets. ARGV: a lease. */
+const RELEASE = script(`for i = 1, #KEYS do redis.call("ZREM", KEYS[i], ARGV[1]) end`);
+
 interface Script {
   readonly lua: string;
   readonly sha1: string;
@@ -109,6 +112,10 @@ export function createRedisCounters(options: RedisCountersOptions): SharedCounte
   let untold: Command[] = [];
   const connection: Connection = createConnection({
     ...options,
+    // Loaded before the first command, so that none comes later than one that was sent after it.
+    prepare(client) {
+      for (const { lua } of [TAKE, CORRECT, RENEW, RELEASE]) client.script("LOAD", lua).catch(() => {});
+    },
     onBack() {
       renewAll();
       for (const command of untold.splice(0)) connection.run(command).catch(() => {});
@@ -159,10 +166,9 @@ export function createRedisCounters(options: RedisCountersOptions): SharedCounte
       release() {
         if (released) return;
         released = true;
-        for (const { name } of places) {
-          forget(name, lease);
-          tell((client) => client.zrem(name, lease), true);
-        }
+        const names = places.map(({ name }) => name);
+        for (const name of names) forget(name, lease);
+        if (names.length > 0) tell((client) => evaluate(client, RELEASE, names, [lease]), true);
       },
     };
   }
