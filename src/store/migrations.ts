@@ -10,6 +10,70 @@ import type { DatabaseSync } from "node:sqlite";
 /** Marks the file as ours (`PRAGMA application_id`), "BdGw". */
 export const APPLICATION_ID = 0x42644777;
 
+// What the calls before there were totals add up to, as the ledger counts from then on: whether a request was estimated or
+// unpriced counts once, with the first of its rows that was.
+const hasTokens = (row: string) =>
+  `${row}.input_tokens + ${row}.output_tokens + ${row}.cache_read_tokens + ${row}.cache_write_tokens > 0`;
+const isUnpriced = (row: string) => `${row}.cost IS NULL AND ${hasTokens(row)}`;
+const isEstimated = (row: string) => `${row}.estimated = 1`;
+const isFirst = (condition: (row: string) => string) => `
+  CASE WHEN ${condition("c")} AND NOT EXISTS (
+    SELECT 1 FROM calls AS other
+    WHERE (other.id = coalesce(c.call_id, c.id) OR other.call_id = coalesce(c.call_id, c.id))
+      AND other.status IS NOT NULL AND ${condition("other")}
+      AND (other.started_at < c.started_at OR (other.started_at = c.started_at AND other.id < c.id))
+  ) THEN 1 ELSE 0 END`;
+const TOTALS_SO_FAR = `
+  INSERT INTO usage_hours
+  SELECT started_at - started_at % 3600000, key_id, coalesce(team, ''), model_invoked,
+    count(*) FILTER (WHERE call_id IS NULL),
+    count(*) FILTER (WHERE call_id IS NULL AND status = 'error'),
+    count(*) FILTER (WHERE call_id IS NULL AND status = 'interrupted'),
+    sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_write_tokens), sum(cache_write_1h_tokens),
+    sum(coalesce(reasoning_tokens, 0)), sum(first_estimated), sum(first_unpriced), sum(priced),
+    coalesce(sum(cost / 1000000), 0), coalesce(sum(cost % 1000000), 0)
+  FROM (
+    SELECT c.*, ${isFirst(isEstimated)} AS first_estimated, ${isFirst(isUnpriced)} AS first_unpriced,
+      CASE WHEN c.cost IS NOT NULL AND ${hasTokens("c")} THEN 1 ELSE 0 END AS priced
+    FROM calls AS c WHERE c.status IS NOT NULL
+  ) AS closed
+  GROUP BY 1, 2, 3, 4;
+`;
+
+// The month of a day by arithmetic that both databases have: years from March on, in eras of 400 years
+// (https://howardhinnant.github.io/date_algorithms.html#civil_from_days).
+const SPENT_SO_FAR = `
+  INSERT INTO spend
+  SELECT subject, max(newest_day),
+    coalesce(sum(micro) FILTER (WHERE day = newest_day), 0), coalesce(sum(rest) FILTER (WHERE day = newest_day), 0),
+    max(newest_month),
+    coalesce(sum(micro) FILTER (WHERE month = newest_month), 0),
+    coalesce(sum(rest) FILTER (WHERE month = newest_month), 0),
+    sum(micro), sum(rest), 0, 0
+  FROM (
+    SELECT subject, micro, rest, day, month, max(day) OVER (PARTITION BY subject) AS newest_day,
+      max(month) OVER (PARTITION BY subject) AS newest_month
+    FROM (
+      SELECT subject, micro, rest, day,
+        (era * 400 + year) * 12 + (5 * (doe - 365 * year - year / 4 + year / 100) + 2) / 153 - 23638 AS month
+      FROM (
+        SELECT *, (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365 AS year
+        FROM (
+          SELECT *, (day + 719468) / 146097 AS era, (day + 719468) % 146097 AS doe
+          FROM (
+            SELECT 'key:' || key_id AS subject, hour / 86400000 AS day, sum(cost_micro) AS micro, sum(cost_rest) AS rest
+            FROM usage_hours WHERE cost_micro <> 0 OR cost_rest <> 0 GROUP BY 1, 2
+            UNION ALL
+            SELECT 'team:' || team, hour / 86400000, sum(cost_micro), sum(cost_rest)
+            FROM usage_hours WHERE team <> '' AND (cost_micro <> 0 OR cost_rest <> 0) GROUP BY 1, 2
+          ) AS charged
+        ) AS days
+      ) AS years
+    ) AS months
+  ) AS newest
+  GROUP BY subject;
+`;
+
 // The secrets are rows of their own: during a rotation's grace a key has two. The ledger's only index beside its id is on
 // the start, which grows at its end: cheap to write, and enough for a report's range.
 export const MIGRATIONS: readonly string[] = [
@@ -157,6 +221,9 @@ export const MIGRATIONS: readonly string[] = [
     cost_rest              INTEGER NOT NULL,
     PRIMARY KEY (hour, key_id, team, model)
   ) STRICT;
+
+  ${TOTALS_SO_FAR}
+  ${SPENT_SO_FAR}
   `,
 ];
 
