@@ -1,9 +1,17 @@
 /**
  * The service: configuration to store, access, models, ledger, ext_proc server and admin port, and back down again.
  */
+import { randomBytes, randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { createAuthenticator } from "./access/authenticate.ts";
-import { createRequestLimiter } from "./access/request-limits.ts";
-import { type AdminServer, startAdminServer } from "./admin/server.ts";
+import { budgetRefusal, createBudgetGate } from "./access/budgets.ts";
+import { createKeys } from "./access/keys.ts";
+import { createLimiter } from "./access/limits.ts";
+import { createTeams } from "./access/teams.ts";
+import { createAdminApp } from "./admin/app.ts";
+import { usagePage } from "./admin/page/index.ts";
+import { startAdminServer } from "./admin/server.ts";
 import { createBedrockClient } from "./bedrock/client.ts";
 import { createConverseCalls, type SignedCall } from "./bedrock/converse-call.ts";
 import { awsCredentials, bearerCredentials, type CredentialSource } from "./bedrock/credentials.ts";
@@ -11,8 +19,8 @@ import { type Egress, type IncomingAnswer, sendThrough } from "./bedrock/egress.
 import { type Endpoint, regionalEndpoint } from "./bedrock/endpoints.ts";
 import type { AwsConfig, Config } from "./config.ts";
 import { dialects } from "./dialects/index.ts";
-import { createExchange } from "./extproc/exchange.ts";
-import { type ExtProcServer, startExtProcServer } from "./extproc/server.ts";
+import { createExchange, type Refusal } from "./extproc/exchange.ts";
+import { startExtProcServer } from "./extproc/server.ts";
 import type { Logger } from "./log.ts";
 import { createImageFetcher } from "./media/fetch-image.ts";
 import { createPlanner } from "./models/call-plan.ts";
@@ -21,9 +29,14 @@ import { createLessons } from "./models/lessons.ts";
 import { createTargets } from "./models/targets.ts";
 import { type OperatorConfig, parseOperatorConfig } from "./operator-config.ts";
 import { openStore } from "./store/open.ts";
+import { createMetrics } from "./telemetry/metrics.ts";
+import { NO_TRACING, type Tracing } from "./telemetry/tracing.ts";
 import { createCallRecorder } from "./usage/call-record.ts";
 import { createLedger } from "./usage/ledger.ts";
 import { createPrices } from "./usage/prices.ts";
+import { startUpkeep } from "./usage/upkeep.ts";
+
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
 
 export interface Gateway {
   readonly adminPort: number;
@@ -42,7 +55,12 @@ export interface GatewayOptions {
   readonly credentials?: CredentialSource;
   /** GATEWAY_CONFIG's content; without it the defaults. */
   readonly operator?: OperatorConfig;
+  /** Without one nothing is traced. It is shut down with the gateway. */
+  readonly tracing?: Tracing;
 }
+
+/** How long closings that the database has not taken yet may hold up the end. */
+const LEDGER_DRAIN_MS = 5_000;
 
 /** Everything is up when this resolves; when it rejects nothing is left running. */
 export async function startGateway({
@@ -50,6 +68,7 @@ export async function startGateway({
   log,
   credentials = createCredentials(config, log),
   operator = parseOperatorConfig("", "", config.aws.region),
+  tracing = NO_TRACING,
 }: GatewayOptions): Promise<Gateway> {
   const { aws, egress } = config;
   const now = Date.now;
@@ -57,7 +76,10 @@ export async function startGateway({
     log.error({ err: error, ...(requestId === undefined ? {} : { request_id: requestId }) }, message);
 
   let accepting = true;
-  const store = await openStore(config.databaseUrl);
+  let draining = false;
+  const self = { id: randomUUID(), host: hostname(), pid: process.pid, startedAt: now() };
+  const endpointOf = runtimeOf(aws);
+  const prices = createPrices(operator.prices);
   const client = createBedrockClient({ region: aws.region, endpoint: aws.control, egress, credentials });
   const catalog = createCatalog({ client, now, onError: report("the model catalog was not refreshed") });
   const targets = createTargets(catalog, aws.region, {
@@ -65,71 +87,154 @@ export async function startGateway({
     fallbacks: operator.models.fallbacks,
     automaticProfiles: operator.profiles.automatic,
   });
-  const services = {
-    dialects,
-    authenticator: createAuthenticator({
-      store,
-      now,
-      onTouchError: report("a key's time of last use was not written"),
-    }),
-    limiter: createRequestLimiter(),
-    catalog,
-    targets,
-    planner: createPlanner({
-      targets,
-      lessons: createLessons(),
-      overrides: operator.models.capabilities,
-      autoCache: operator.caching.auto,
-    }),
-    calls: createConverseCalls({ endpointOf: runtimeOf(aws), credentials, now }),
-    buckets: operator.s3.buckets,
-    fetchImage: createImageFetcher(operator.images.fetch),
-    egress: (signed: SignedCall, signal: AbortSignal) => sendSigned(egress, signed, signal),
-    recorder: createCallRecorder({
-      ledger: createLedger(store.calls),
-      prices: createPrices(operator.prices),
-      now,
-      log: (line) => log.info(line, "call"),
-      onFault: report("a call's row was not closed"),
-    }),
-    now,
-    accepting: () => accepting,
-    onRefused: (line: Record<string, unknown>) => log.info(line, "refused"),
-    onFault: report("request failed"),
+  const metrics = createMetrics({
+    version,
+    keyLabels: operator.metrics.keyLabels,
+    knownModel: (modelId) =>
+      catalog.has(modelId) ||
+      prices.priceOf({ modelId, foundationModel: undefined, region: aws.region, at: now() }) !== undefined,
+    endpointOf,
+  });
+  const limiter = createLimiter({ redis: sharedLimits(config, operator, log) });
+  // What has been started, to be ended in the opposite order.
+  const started: (() => Promise<unknown>)[] = [() => tracing.shutdown(), () => limiter.close()];
+  const end = async () => {
+    while (started.length > 0) await started.pop()?.();
   };
 
-  let draining = false;
-  let extProc: ExtProcServer | undefined;
-  let admin: AdminServer;
   try {
-    extProc = await startExtProcServer({
+    const store = await openStore(config.databaseUrl);
+    started.push(() => store.close());
+    const upkeep = await startUpkeep({
+      store,
+      prices,
+      self,
+      keep: operator.retention,
+      now,
+      isAlive,
+      onSwept: (calls) => log.warn({ calls }, "closed the calls of gateways that are gone, as estimates"),
+      onFault: (what, error) => log.error({ err: error }, what),
+    });
+    started.push(() => upkeep.close());
+    const ledger = createLedger(store.calls, {
+      now,
+      onFault: (error, callId) => {
+        metrics.ledgerFailed("close");
+        report("a call's row was not closed")(error, callId);
+      },
+      onWaiting: (error) =>
+        log.error({ err: error }, "the database takes no rows: ended calls wait, new ones are refused"),
+      onWritten: () => log.warn("the database takes rows again, and all ended calls are written"),
+    });
+    started.push(async () => {
+      const left = await ledger.drain(LEDGER_DRAIN_MS);
+      if (left > 0) log.error({ calls: left }, "ended calls could not be written: they will be closed as estimates");
+    });
+    metrics.gauge("ledger_rows_waiting", () => ledger.waiting);
+
+    const services = {
+      dialects,
+      authenticator: createAuthenticator({
+        store,
+        now,
+        onTouchError: report("a key's time of last use was not written"),
+      }),
+      budgets: createBudgetGate({ calls: store.calls, now }),
+      limiter,
+      tracing,
+      catalog,
+      targets,
+      planner: createPlanner({
+        targets,
+        lessons: createLessons(),
+        overrides: operator.models.capabilities,
+        autoCache: operator.caching.auto,
+      }),
+      calls: createConverseCalls({ endpointOf, credentials, now }),
+      buckets: operator.s3.buckets,
+      fetchImage: createImageFetcher(operator.images.fetch),
+      egress: (signed: SignedCall, signal: AbortSignal) => sendSigned(egress, signed, signal),
+      recorder: createCallRecorder({
+        ledger,
+        prices,
+        instance: self.id,
+        refused: (states) => budgetRefusal(states, now()),
+        observe: metrics.call,
+        now,
+        log: (line) => log.info(line, "call"),
+        onFault: report("a call's row was not closed"),
+      }),
+      now,
+      accepting: () => accepting,
+      onRecovering: metrics.recovering,
+      onRefused: (refusal: Refusal) => {
+        metrics.refused(refusal.error, refusal.dialect);
+        log.info(refusal, "refused");
+      },
+      onFault: report("request failed"),
+    };
+    const extProc = await startExtProcServer({
       listen: config.extProcListen,
       openExchange: (send) => createExchange(services, send),
       onFault: report("ext_proc stream failed"),
     });
-    admin = await startAdminServer({ ...config.admin, notReady: () => (draining ? "draining" : undefined) });
+    started.push(() => extProc.close());
+    metrics.gauge("ext_proc_streams", () => extProc.active);
+
+    const by = "admin";
+    const admin = await startAdminServer({
+      ...config.admin,
+      app: createAdminApp({
+        ...config.admin,
+        store,
+        keys: createKeys(store, { now, randomBytes, by }),
+        teams: createTeams(store, { now, by }),
+        now,
+        randomBytes,
+        notReady: () => (draining ? "draining" : undefined),
+        metrics: metrics.render,
+        page: usagePage(),
+        log,
+        version,
+      }),
+    });
+    started.push(() => admin.close());
+
+    return {
+      adminPort: admin.port,
+      stopServing() {
+        draining = true;
+        extProc.stopServing();
+      },
+      stopAccepting() {
+        accepting = false;
+      },
+      idle: (timeoutMs) => extProc.idle(timeoutMs),
+      close: end,
+    };
   } catch (error) {
-    await extProc?.close();
-    await store.close();
+    await end();
     throw error;
   }
+}
 
-  const server = extProc;
+/** Signal 0 asks only whether the process is there; EPERM: it is, and somebody else's. */
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
+
+function sharedLimits({ redisUrl }: Config, { limits }: OperatorConfig, log: Logger) {
+  if (redisUrl === undefined) return undefined;
+  const meanwhile = limits.redisLost === "local" ? "this gateway counts by itself" : "requests with limits are refused";
   return {
-    adminPort: admin.port,
-    stopServing() {
-      draining = true;
-      server.stopServing();
-    },
-    stopAccepting() {
-      accepting = false;
-    },
-    idle: (timeoutMs) => server.idle(timeoutMs),
-    async close() {
-      await server.close();
-      await admin.close();
-      await store.close();
-    },
+    url: redisUrl,
+    whenLost: limits.redisLost,
+    onLost: (cause: unknown) => log.error({ err: cause }, `REDIS_URL can't be reached: meanwhile ${meanwhile}`),
+    onBack: () => log.warn("REDIS_URL is reached again: limits are counted there"),
   };
 }
 

@@ -41,19 +41,21 @@ export function budgetsOf({ key, team }: Caller): Budget[] {
   return budgets;
 }
 
-/** Throws GatewayError `insufficient_quota` for the first budget that has been reached by what is spent and in flight. */
-export function refuseSpent(states: readonly BudgetState[], { team }: Caller, now: number): void {
-  for (const { budget, spent, reserved } of states) {
-    const { subject, period, limit } = budget;
-    if (limit === undefined || spent + reserved < limit) continue;
-    const whose = isOfKey(subject) ? "this API key" : `the team ${JSON.stringify(team?.name)}`;
-    const held = reserved > 0n ? ` and ${formatUsd(reserved)} USD held by calls that still run` : "";
-    throw new GatewayError(
-      "insufficient_quota",
-      `The budget of ${whose} is used up: of ${formatUsd(limit)} USD ${PERIODS[period]}, ` +
-        `${formatUsd(spent)} USD are spent${held}. ${remedy(period, now)}`,
-    );
-  }
+/** `insufficient_quota` for the first budget that has been reached by what is spent and in flight; undefined: for none. */
+export function budgetRefusal(states: readonly BudgetState[], now: number): GatewayError | undefined {
+  const reached = states.find(
+    ({ budget, spent, reserved }) => budget.limit !== undefined && spent + reserved >= budget.limit,
+  );
+  if (reached === undefined) return undefined;
+  const { subject, period, limit = 0n } = reached.budget;
+  const { spent, reserved } = reached;
+  const whose = isOfKey(subject) ? "this API key" : `the team ${JSON.stringify(subject.slice("team:".length))}`;
+  const held = reserved > 0n ? ` and ${formatUsd(reserved)} USD held by calls that still run` : "";
+  return new GatewayError(
+    "insufficient_quota",
+    `The budget of ${whose} is used up: of ${formatUsd(limit)} USD ${PERIODS[period]}, ` +
+      `${formatUsd(spent)} USD are spent${held}. ${remedy(period, now)}`,
+  );
 }
 
 /** A sentence for each soft budget that has been reached; they are fit for a header. */
@@ -82,10 +84,14 @@ export function createBudgetGate(options: BudgetGateOptions): BudgetGate {
     const known = entries.get(caller.key.id);
     const current = known !== undefined && at - known.readAt < maxAgeMs;
     const { states } = current ? known : read(caller.key.id, budgetsOf(caller), at);
+    const refusal = budgetRefusal(await readable(states, caller), at);
+    if (refusal !== undefined) throw refusal;
+  }
+
+  async function readable(states: Entry["states"], caller: Caller): Promise<readonly BudgetState[]> {
     try {
-      refuseSpent(await states, caller, at);
+      return await states;
     } catch (cause) {
-      if (cause instanceof GatewayError) throw cause;
       entries.delete(caller.key.id);
       throw new GatewayError("unavailable", "The budget of this API key can't be checked now. Try again in a moment.", {
         retryAfter: 1,

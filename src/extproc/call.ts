@@ -8,20 +8,24 @@
  * client hears of the model that it asked for: its prompt may be too long for one of which it knows nothing.
  */
 import type { Readable } from "node:stream";
+import type { Caller } from "../access/authenticate.ts";
+import { budgetsOf, budgetWarnings } from "../access/budgets.ts";
+import type { Admission } from "../access/limits.ts";
 import type { ConverseResponse } from "../bedrock/converse.ts";
 import type { ConverseCalls, SignedCall } from "../bedrock/converse-call.ts";
 import type { IncomingAnswer } from "../bedrock/egress.ts";
 import { synthesizeEvents } from "../bedrock/synthesize-events.ts";
 import type { Conversation, Dialect } from "../dialects/dialect.ts";
 import { encodeEvent, KEEP_ALIVE, sse } from "../dialects/sse.ts";
-import { GatewayError, toGatewayError } from "../errors.ts";
+import { type ErrorCode, GatewayError, toGatewayError } from "../errors.ts";
 import type { Attempt, CallPlan, Planner } from "../models/call-plan.ts";
 import { withoutParts } from "../models/lessons.ts";
 import type { Target } from "../models/targets.ts";
-import type { Key } from "../store/store.ts";
+import { formatUsd } from "../money.ts";
 import { chain } from "../transform.ts";
-import type { CallRecord, CallRecorder } from "../usage/call-record.ts";
-import { formatUsd } from "../usage/cost.ts";
+import { DEFAULT_MAX_TOKENS } from "../usage/call-cost.ts";
+import type { CallRecord, CallRecorder, ObserveCall } from "../usage/call-record.ts";
+import { estimateInputTokens } from "../usage/estimate.ts";
 import { type AnswerHead, type AnswerReader, createAnswerReader } from "./answer-reader.ts";
 import { errorAnswer, hadBeenSent, localReplyError } from "./answers.ts";
 import { LOCAL_REPLY_HEADER } from "./headers.ts";
@@ -35,12 +39,17 @@ export interface CallServices {
   readonly now: () => number;
   /** Sends an attempt of our own. */
   readonly egress: (signed: SignedCall, signal: AbortSignal) => Promise<IncomingAnswer>;
+  /** An attempt failed with `cause`, and another one follows: with what was amended or, a fallback, elsewhere. */
+  readonly onRecovering: (cause: ErrorCode, fallback: boolean) => void;
   readonly onFault: (error: unknown, requestId: string) => void;
 }
 
 export interface CallRequest {
   readonly id: string;
-  readonly key: Key;
+  readonly caller: Caller;
+  /** The caller's place among its limits: tokens are reserved and settled here. */
+  readonly admission: Admission;
+  readonly trace: ObserveCall;
   readonly dialect: Dialect;
   readonly conversation: Conversation;
   readonly targets: readonly Target[];
@@ -102,14 +111,20 @@ export class Call {
 
   /** Signs the first attempt and opens its row: what Envoy is to forward. Undefined when the client has gone meanwhile. */
   async prepare(): Promise<SignedCall | undefined> {
+    const { admission } = this.#request;
+    try {
+      await admission.reserveTokens(this.#mostTokens());
+    } finally {
+      Object.assign(this.#outlet.headers, admission.headers);
+    }
     return this.#prepare(this.#first);
   }
 
   /** For the access log, before anything is known of the answer. */
   startMetadata(): Metadata {
-    const { key, dialect, conversation } = this.#request;
+    const { caller, dialect, conversation } = this.#request;
     return {
-      key_id: key.id,
+      key_id: caller.key.id,
       dialect: dialect.name,
       model: this.#first.attempt.target.modelId,
       stream: conversation.stream,
@@ -154,7 +169,7 @@ export class Call {
 
   #sign({ attempt: { target, adapted, lessons } }: Choice): Promise<SignedCall> {
     // Shows up in AWS's own invocation log, beside the tokens that AWS bills.
-    const requestMetadata = { ...adapted.request.requestMetadata, gateway_key_id: this.#request.key.id };
+    const requestMetadata = { ...adapted.request.requestMetadata, gateway_key_id: this.#request.caller.key.id };
     return this.#services.calls.prepare({
       region: target.region,
       modelId: target.modelId,
@@ -164,22 +179,25 @@ export class Call {
   }
 
   async #open(choice: Choice): Promise<CallRecord> {
-    const { id, key, dialect, conversation, startedAt } = this.#request;
+    const { id, caller, dialect, conversation, startedAt, trace } = this.#request;
     const { target, adapted } = choice.attempt;
     const further = this.#rows;
     this.#rows += 1;
     const record = await this.#services.recorder.open({
       id: further === 0 ? id : `${id}/${further + 1}`,
       ...(further === 0 ? {} : { callId: id }),
-      key,
+      key: caller.key,
+      budgets: further === 0 ? budgetsOf(caller) : [],
       dialect: dialect.name,
       modelRequested: conversation.model,
       modelInvoked: target.modelId,
       region: target.region,
       foundationModel: target.foundationModel,
       request: adapted.request,
+      inputEstimate: estimateInputTokens(adapted.request),
       stream: conversation.stream,
       startedAt: further === 0 ? startedAt : this.#services.now(),
+      trace,
     });
     choice.record = record;
     this.#records.push(record);
@@ -269,6 +287,7 @@ export class Call {
       return;
     }
     this.#describe();
+    this.#settle();
     const { conversation } = this.#request;
     // What fails in here fails while the call is not over yet, and is answered as any other failure.
     if (conversation.stream) {
@@ -292,6 +311,7 @@ export class Call {
     if (this.#over) return;
     if (next !== undefined) {
       await choice.record?.failed(error, error.status);
+      this.#services.onRecovering(error.code, next.fallback);
       if (next.fallback) choice.failure ??= error;
       choice.attempt = next;
       // Not awaited: until it is done Envoy's events have to be heard, the client's leaving among them.
@@ -317,6 +337,23 @@ export class Call {
     this.#over = true;
     this.#abort.abort();
     await Promise.all(this.#records.map(close));
+    this.#settle();
+  }
+
+  /** What the call may take of the caller's tokens per minute. */
+  #mostTokens() {
+    const { inferenceConfig } = this.#first.attempt.adapted.request;
+    const { caller, conversation } = this.#request;
+    // Reading a long prompt is work that nobody needs to do without a limit.
+    const limited = caller.key.tpm !== null || (caller.team !== null && caller.team.tpm !== null);
+    const prompt = limited ? estimateInputTokens(this.#first.attempt.adapted.request) : 0;
+    const output = inferenceConfig?.maxTokens ?? DEFAULT_MAX_TOKENS;
+    return { prompt: prompt * conversation.choices, output: output * conversation.choices };
+  }
+
+  /** Of all attempts, since Bedrock has worked on each. */
+  #settle(): void {
+    this.#request.admission.settle(this.#records.reduce((sum, { tokens = 0 }) => sum + tokens, 0));
   }
 
   /** What became of the request, in headers of the answer. */
@@ -324,7 +361,8 @@ export class Call {
     const { headers } = this.#outlet;
     const { conversation } = this.#request;
     const { target, adapted } = this.#first.attempt;
-    const warnings = [...conversation.warnings, ...adapted.warnings];
+    const spent = budgetWarnings(this.#records[0]?.budgets ?? [], this.#request.caller);
+    const warnings = [...conversation.warnings, ...adapted.warnings, ...spent];
     if (warnings.length > 0) headers["x-gateway-warning"] = headerText(warnings.join("; "));
     else delete headers["x-gateway-warning"];
     if (target.modelId !== conversation.model) headers["x-gateway-model"] = headerText(publicName(target));

@@ -18,18 +18,20 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { assertModelAllowed, isModelAllowed } from "../access/allowed-models.ts";
-import type { Authenticator } from "../access/authenticate.ts";
+import type { Authenticator, Caller } from "../access/authenticate.ts";
+import type { BudgetGate } from "../access/budgets.ts";
 import { credentialFrom } from "../access/credential.ts";
-import type { RequestLimiter } from "../access/request-limits.ts";
+import type { Admission, Limiter } from "../access/limits.ts";
 import type { Conversation, Dialect } from "../dialects/dialect.ts";
-import { GatewayError, toGatewayError } from "../errors.ts";
+import { type ErrorCode, GatewayError, toGatewayError } from "../errors.ts";
 import { matchesGlob } from "../glob.ts";
 import { parseJson } from "../json.ts";
 import type { ImageFetcher } from "../media/fetch-image.ts";
 import type { Catalog } from "../models/catalog.ts";
 import { assertModelId } from "../models/model-id.ts";
 import type { Targets } from "../models/targets.ts";
-import type { Key } from "../store/store.ts";
+import type { ObservedCall } from "../telemetry/conventions.ts";
+import type { ExchangeSpan, Tracing } from "../telemetry/tracing.ts";
 import type { AnswerReader } from "./answer-reader.ts";
 import {
   type Answer,
@@ -46,12 +48,14 @@ import { corsHeaders, headersToRemove, LOCAL_REPLY_HEADER, preflightHeaders } fr
 import { Outlet } from "./outlet.ts";
 import { dialectOf, findRoute, type Route } from "./routes.ts";
 import type { Exchange, Send } from "./server.ts";
-import type { EnvoyEvent, Headers } from "./wire.ts";
+import type { EnvoyEvent, Headers, Reply } from "./wire.ts";
 
 export interface ExchangeServices extends CallServices {
   readonly dialects: readonly Dialect[];
   readonly authenticator: Authenticator;
-  readonly limiter: RequestLimiter;
+  readonly budgets: BudgetGate;
+  readonly limiter: Limiter;
+  readonly tracing: Tracing;
   readonly catalog: Catalog;
   readonly targets: Targets;
   readonly fetchImage: ImageFetcher;
@@ -60,7 +64,17 @@ export interface ExchangeServices extends CallServices {
   /** False while the service drains and another replica should have taken over: new requests are refused. */
   readonly accepting: () => boolean;
   /** One line for each request that was answered without being forwarded, because something is wrong with it. */
-  readonly onRefused: (line: Record<string, unknown>) => void;
+  readonly onRefused: (refusal: Refusal) => void;
+}
+
+/** The service's log line of a request that is not forwarded. */
+export interface Refusal {
+  readonly request_id: string;
+  readonly key_id: string | undefined;
+  readonly dialect: string | undefined;
+  readonly status: number;
+  readonly error: ErrorCode;
+  readonly param: string | undefined;
 }
 
 type Phase = "request_headers" | "request_body" | "response_headers" | "response_body" | "done";
@@ -107,13 +121,19 @@ class HttpExchange implements Exchange {
   #request: Headers = new Map();
   #requestId = "";
   #dialect: Dialect | undefined;
-  #key: Key | undefined;
+  #caller: Caller | undefined;
+  #admission: Admission | undefined;
+  #span: ExchangeSpan | undefined;
   #call: Call | undefined;
   #reader: AnswerReader | undefined;
 
   constructor(services: ExchangeServices, send: Send) {
     this.#services = services;
-    this.#send = (reply) => (this.#closed ? undefined : send(reply));
+    this.#send = (reply) => {
+      if (this.#closed) return;
+      if (reply.type === "respond" || (reply.type === "response_body" && reply.endOfStream)) this.#answered(reply);
+      return send(reply);
+    };
     this.#outlet = new Outlet(this.#send);
   }
 
@@ -136,7 +156,20 @@ class HttpExchange implements Exchange {
     if (this.#closed) return;
     this.#closed = true;
     if (!this.#outlet.finished) void this.#call?.interrupted();
+    this.#admission?.release();
+    this.#endSpan(this.#outlet.committed ? 200 : 499, "interrupted");
     this.#outlet.close();
+  }
+
+  /** The answer's last piece is about to go out: a client that asks again at once must find its place free. */
+  #answered(reply: Extract<Reply, { type: "respond" | "response_body" }>): void {
+    this.#admission?.release();
+    const error = reply.metadata?.error;
+    this.#endSpan(reply.type === "respond" ? reply.status : 200, error === undefined ? undefined : String(error));
+  }
+
+  #endSpan(status: number, error: string | undefined): void {
+    this.#span?.end({ status, error, keyId: this.#caller?.key.id });
   }
 
   #handle(event: EnvoyEvent): void | Promise<void> {
@@ -159,11 +192,15 @@ class HttpExchange implements Exchange {
   }
 
   async #onRequestHeaders(headers: Headers, endOfStream: boolean): Promise<void> {
-    const { accepting, dialects } = this.#services;
+    const { accepting, dialects, tracing } = this.#services;
     const target = headers.get(":path") ?? "/";
     this.#request = headers;
     this.#requestId = headers.get("x-request-id") ?? crypto.randomUUID();
     this.#dialect = dialectOf(target, dialects);
+    this.#span = tracing.exchange({
+      header: (name) => headers.get(name),
+      route: this.#dialect === undefined ? undefined : `/v1${this.#dialect.paths[0]}`,
+    });
     Object.assign(this.#outlet.headers, corsHeaders(headers));
     if (!accepting()) {
       throw new GatewayError("unavailable", "The gateway is restarting. Try again in a moment.", { retryAfter: 1 });
@@ -172,8 +209,7 @@ class HttpExchange implements Exchange {
     const route = findRoute(headers.get(":method") ?? "", target, dialects);
     if (route.kind !== "call") return this.#respond(await this.#answer(route));
 
-    const allowance = await this.#services.limiter.take(await this.#authenticate());
-    Object.assign(this.#outlet.headers, allowance.headers);
+    await this.#admit(await this.#authenticate());
     if (endOfStream) throw new GatewayError("invalid_request", "The request has no body; it must be a JSON object.");
     if (headers.has("content-encoding")) {
       throw new GatewayError(
@@ -185,8 +221,17 @@ class HttpExchange implements Exchange {
     this.#send({ type: "pass", event: "request_headers" });
   }
 
+  async #admit(caller: Caller): Promise<void> {
+    const { budgets, limiter } = this.#services;
+    await budgets.check(caller);
+    this.#admission = await limiter.admit(caller);
+    Object.assign(this.#outlet.headers, this.#admission.headers);
+    if (this.#closed) this.#admission.release();
+  }
+
   async #onRequestBody(body: Buffer): Promise<void> {
-    const { dialect, key } = this.#admitted();
+    const { dialect, caller, admission, span } = this.#admitted();
+    const { key } = caller;
     const { now, targets } = this.#services;
     const startedAt = now();
     const conversation = dialect.decode(parseBody(body), {
@@ -194,7 +239,7 @@ class HttpExchange implements Exchange {
       created: Math.floor(startedAt / 1000),
     });
     assertModelId(conversation.model);
-    assertModelAllowed(key, conversation.model);
+    assertModelAllowed(key, conversation.model, targets.aliases.get(conversation.model));
     assertReadable(conversation, this.#services.buckets);
     // Reading a body of images and writing it anew each hold the event loop for about 100 ms; others go in between.
     if (body.length > LARGE_BODY_BYTES) await setImmediate();
@@ -203,13 +248,13 @@ class HttpExchange implements Exchange {
     if (this.#closed) return;
     const request = {
       id: this.#requestId,
-      key,
+      caller,
+      admission,
+      trace: (attempt: ObservedCall) => span.attempt(attempt),
       dialect,
       conversation,
       // What an operator falls back to must not widen what a key may use.
-      targets: resolved.filter(
-        ({ name, modelId }, index) => index === 0 || isModelAllowed(key, name) || isModelAllowed(key, modelId),
-      ),
+      targets: resolved.filter(({ name, modelId }, index) => index === 0 || isModelAllowed(key, name, modelId)),
       startedAt,
     };
     const call = new Call(this.#services, request, this.#outlet);
@@ -292,27 +337,26 @@ class HttpExchange implements Exchange {
 
   /** Those that the key may use. */
   async #models() {
-    const key = await this.#authenticate();
+    const { key } = await this.#authenticate();
     const { catalog, targets } = this.#services;
-    const aliases = targets.aliases.map((id) => ({
+    const aliases = [...targets.aliases.keys()].map((id) => ({
       id,
       created: 0,
       ownedBy: "gateway",
       inputModalities: [],
       outputModalities: [],
     }));
-    const listed = (await catalog.list()).filter(({ id }) => !targets.aliases.includes(id));
-    return [...aliases, ...listed].filter(({ id }) => isModelAllowed(key, id));
+    const listed = (await catalog.list()).filter(({ id }) => !targets.aliases.has(id));
+    return [...aliases, ...listed].filter(({ id }) => isModelAllowed(key, id, targets.aliases.get(id)));
   }
 
-  async #authenticate(): Promise<Key> {
-    const { key } = await this.#services.authenticator.authenticate(credentialFrom((name) => this.#request.get(name)));
-    this.#key = key;
-    return key;
+  async #authenticate(): Promise<Caller> {
+    this.#caller = await this.#services.authenticator.authenticate(credentialFrom((name) => this.#request.get(name)));
+    return this.#caller;
   }
 
   #respond(answer: Answer, error?: GatewayError): void {
-    this.#outlet.respond(answer, { key_id: this.#key?.id, error: error?.code });
+    this.#outlet.respond(answer, { key_id: this.#caller?.key.id, error: error?.code });
   }
 
   /** A failure of what is not yet on its way; a bug where it is. Never throws. */
@@ -321,10 +365,11 @@ class HttpExchange implements Exchange {
     if (this.#phase === "response_headers" || this.#phase === "response_body") {
       return this.#call?.unanswered(error, true);
     }
+    this.#admission?.settle(0);
     if (error.kind.fault !== "client" && error.kind.fault !== "limit") this.#services.onFault(error, this.#requestId);
     this.#services.onRefused({
       request_id: this.#requestId,
-      key_id: this.#key?.id,
+      key_id: this.#caller?.key.id,
       dialect: this.#dialect?.name,
       status: error.status,
       error: error.code,
@@ -333,13 +378,18 @@ class HttpExchange implements Exchange {
     if (!this.#outlet.finished) this.#respond(errorAnswer(error, this.#dialect), error);
   }
 
-  #admitted(): { dialect: Dialect; key: Key } {
-    if (this.#dialect === undefined || this.#key === undefined) throw new Error("a body without an admitted request");
-    return { dialect: this.#dialect, key: this.#key };
+  #admitted() {
+    const dialect = this.#dialect;
+    const caller = this.#caller;
+    const admission = this.#admission;
+    const span = this.#span;
+    if (dialect === undefined || caller === undefined || admission === undefined || span === undefined) {
+      throw new Error("a body without an admitted request");
+    }
+    return { dialect, caller, admission, span };
   }
 }
 
-/** Bedrock would read them with the gateway's rights, and nobody has said yet which buckets a client may see. */
 /** Bedrock would read any object that the gateway's own role may read. */
 function assertReadable({ storedObjects }: Conversation, buckets: readonly string[]): void {
   for (const { uri, param } of storedObjects) {

@@ -30,6 +30,8 @@ export interface Catalog {
    * are loaded: one of a geography before the global one. Undefined where the id can be called as it is.
    */
   profileFor(id: string): ProfileChoice | undefined;
+  /** Whether the lists, as far as they are loaded, hold the id. */
+  has(id: string): boolean;
 }
 
 export interface ProfileChoice {
@@ -116,6 +118,13 @@ export function createCatalog({ client, now, onError }: CatalogOptions): Catalog
         geographic: profiles.find((profile) => !profile.id.startsWith("global."))?.id,
         global: profiles.find((profile) => profile.id.startsWith("global."))?.id,
       };
+    },
+    has(id) {
+      const profiles = [...(systemProfiles.items ?? []), ...(applicationProfiles.items ?? [])];
+      return (
+        foundation.items?.some((model) => model.id === id) === true ||
+        profiles.some((profile) => profile.id === id || profile.arn === id)
+      );
     },
     foundationModel(id) {
       if (!isApplicationProfile(id)) return foundationModelOf(id);

@@ -21,8 +21,8 @@ export interface Targets {
   resolve(model: string): Promise<readonly Target[]>;
   /** The profile to call after Bedrock has said that a model id can't be called by itself. */
   profileOf(target: Target): Promise<Target | undefined>;
-  /** Names that clients may use besides the catalog's. */
-  readonly aliases: readonly string[];
+  /** Names that clients may use besides the catalog's, and the models that they stand for. */
+  readonly aliases: ReadonlyMap<string, string>;
 }
 
 export interface TargetRules {
@@ -49,7 +49,7 @@ export function createTargets(catalog: Catalog, region: string, rules: TargetRul
   }
 
   return {
-    aliases: [...rules.aliases.keys()],
+    aliases: new Map([...rules.aliases].map(([name, { model }]) => [name, model])),
     async resolve(model) {
       const alias = rules.aliases.get(model);
       const first = await target(model, alias?.model ?? model, alias?.region);

@@ -36,13 +36,15 @@ import type { AttemptSpan, ExchangeOutcome, ExchangeSpan, ExchangeStart, Tracing
 const SERVICE = "bedrock-gateway";
 const SHUTDOWN_MS = 2_000;
 const MAX_REQUEST_ID = 128;
+const MAX_FAULT = 1_000;
 
 /** https://opentelemetry.io/docs/specs/semconv/registry/attributes/http/: any other one is `_OTHER`. */
 const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]);
 
 export function startTracing({ environment, version, endpointOf, onFault }: TracingOptions): Tracing {
   // OTEL_LOG_LEVEL makes the SDK write to the console instead.
-  diag.setLogger({ ...silent, warn: onFault, error: onFault }, { logLevel: DiagLogLevel.WARN });
+  const report = (...parts: unknown[]) => onFault(parts.join(" ").slice(0, MAX_FAULT));
+  diag.setLogger({ ...silent, warn: report, error: report }, { logLevel: DiagLogLevel.WARN });
   const sdk = new NodeSDK({
     // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before these.
     resource: resources
@@ -106,6 +108,7 @@ function exchangeSpan(span: Span, attempt: StartAttempt): ExchangeSpan {
     traceId: span.spanContext().traceId,
     attempt: (call) => attempt(call, context),
     end({ status, error, keyId }: ExchangeOutcome) {
+      if (!span.isRecording()) return;
       span.setAttribute("http.response.status_code", status);
       if (keyId !== undefined) span.setAttribute("bedrock_gateway.key.id", keyId);
       if (error !== undefined) span.setAttribute("error.type", error);
@@ -136,9 +139,12 @@ function attemptSpans(tracer: Tracer, endpointOf: TracingOptions["endpointOf"]):
     if (call.team !== null) attributes["bedrock_gateway.team"] = call.team;
     const span = tracer.startSpan(`${operation} ${modelInvoked}`, { kind: SpanKind.CLIENT, attributes }, parent);
     return {
-      answered: (status) => void span.setAttribute("http.response.status_code", status),
+      answered(status) {
+        if (span.isRecording()) span.setAttribute("http.response.status_code", status);
+      },
       ended(closing) {
-        if (span.isRecording()) span.setAttributes(ending(call, closing));
+        if (!span.isRecording()) return;
+        span.setAttributes(ending(call, closing));
         if (closing.status !== "ok") span.setStatus({ code: SpanStatusCode.ERROR });
         span.end();
       },

@@ -16,7 +16,7 @@ export type CostedCall = Pick<Call, "modelInvoked" | "region" | "startedAt"> & {
 const MAX_COST = 2n ** 63n - 1n;
 
 /** Counted on for an answer whose request sets no limit. */
-const DEFAULT_MAX_TOKENS = 4_096;
+export const DEFAULT_MAX_TOKENS = 4_096;
 
 /** Pico-dollars. Undefined: unpriced. A call that used nothing costs nothing, whatever its model. */
 export function costOfCall(

@@ -8,8 +8,8 @@ import type { ConverseRequest } from "../bedrock/converse.ts";
 import { GatewayError } from "../errors.ts";
 import { formatUsd } from "../money.ts";
 import type { Budget, BudgetState, CallClosing, Key, OpenedCall, TokenUsage } from "../store/store.ts";
+import type { CallObserver, ObservedCall } from "../telemetry/conventions.ts";
 import { chargedTier, costOfCall, reservationOf } from "./call-cost.ts";
-import { estimateInputTokens } from "./estimate.ts";
 import type { Ledger } from "./ledger.ts";
 import { createMeter, type Meter, NO_USAGE } from "./meter.ts";
 import type { Prices } from "./prices.ts";
@@ -30,9 +30,16 @@ export interface CallStart {
   /** Set on a further attempt: the call that it belongs to. */
   readonly callId?: string;
   readonly request: ConverseRequest;
+  /** What the request's prompt has by rule of thumb, in tokens. */
+  readonly inputEstimate: number;
   readonly stream: boolean;
   readonly startedAt: number;
+  /** The span of this attempt. */
+  readonly trace?: ObserveCall;
 }
+
+/** Told of an attempt when it is about to be forwarded. */
+export type ObserveCall = (call: ObservedCall) => CallObserver;
 
 export interface CallRecord {
   readonly meter: Meter;
@@ -70,19 +77,14 @@ export interface CallRecorderOptions {
   readonly prices: Prices;
   /** The id of this process. */
   readonly instance: string;
-  /** What a client is told when a budget refused its call. */
-  readonly refused: (budgets: readonly BudgetState[]) => GatewayError;
+  /** What a client is told when one of these budgets refused its call. */
+  readonly refused: (budgets: readonly BudgetState[]) => GatewayError | undefined;
   readonly now: () => number;
   /** One line for each call, when it has ended. */
   readonly log: (line: Record<string, unknown>) => void;
-  /** For metrics, beside the line. */
-  readonly onClosed?: (summary: CallSummary) => void;
+  /** Counts it. */
+  readonly observe: ObserveCall;
   readonly onFault: (error: unknown, requestId: string) => void;
-}
-
-/** A call that has ended. */
-export interface CallSummary extends Omit<CallStart, "request" | "budgets"> {
-  readonly closing: CallClosing;
 }
 
 const RETRY_SECONDS = 1;
@@ -91,8 +93,7 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
   const { ledger, instance, refused } = options;
   return {
     async open(start) {
-      const { request, key, budgets, foundationModel, ...call } = start;
-      const inputEstimate = estimateInputTokens(request);
+      const { request: _request, trace: _trace, key, budgets, foundationModel, ...call } = start;
       const opened = await opening(
         ledger.open({
           ...call,
@@ -100,13 +101,13 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
           keyId: key.id,
           team: key.team,
           instance,
-          inputEstimate,
-          reserved: budgets.length === 0 ? 0n : reserved(start, inputEstimate, options),
+          reserved: budgets.length === 0 ? 0n : reserved(start, options),
           budgets,
         }),
       );
-      if (!opened.opened) throw refused(opened.budgets);
-      return callRecord({ start, inputEstimate, budgets: opened.budgets }, options);
+      if (!opened.opened)
+        throw refused(opened.budgets) ?? new GatewayError("insufficient_quota", "A budget is used up.");
+      return callRecord(start, opened.budgets, options);
     },
   };
 }
@@ -121,24 +122,21 @@ async function opening(opened: Promise<OpenedCall>): Promise<OpenedCall> {
 }
 
 /** A fault of the pricing leaves a call without a reservation. */
-function reserved(start: CallStart, inputEstimate: number, { prices, onFault }: CallRecorderOptions): bigint {
+function reserved(start: CallStart, { prices, onFault }: CallRecorderOptions): bigint {
   try {
-    return reservationOf(prices, start, start.request, inputEstimate);
+    return reservationOf(prices, start, start.request, start.inputEstimate);
   } catch (error) {
     onFault(error, start.id);
     return 0n;
   }
 }
 
-interface Opened {
-  readonly start: CallStart;
-  readonly inputEstimate: number;
-  readonly budgets: readonly BudgetState[];
-}
-
-function callRecord({ start, inputEstimate, budgets }: Opened, options: CallRecorderOptions): CallRecord {
-  const { ledger, prices, now, log, onFault } = options;
+function callRecord(start: CallStart, budgets: readonly BudgetState[], options: CallRecorderOptions): CallRecord {
+  const { ledger, prices, now, log, observe, onFault } = options;
+  const { key, inputEstimate, trace } = start;
   const meter = createMeter(now);
+  const observed = { ...start, keyId: key.id, team: key.team };
+  const observers = [observe(observed), ...(trace === undefined ? [] : [trace(observed)])];
   let bedrockRequestId: string | undefined;
   let refused = false;
   let lost = false;
@@ -168,10 +166,9 @@ function callRecord({ start, inputEstimate, budgets }: Opened, options: CallReco
 
   /** What the operator is told must not cost the row its closing. */
   function tell(closing: CallClosing): void {
-    const { request: _request, budgets: _budgets, ...call } = start;
     try {
       log(logLine(start, closing));
-      options.onClosed?.({ ...call, closing });
+      for (const observer of observers) observer.ended(closing);
     } catch (error) {
       onFault(error, start.id);
     }
@@ -204,6 +201,7 @@ function callRecord({ start, inputEstimate, budgets }: Opened, options: CallReco
     answered(status, requestId) {
       refused = status !== 200;
       bedrockRequestId = requestId;
+      for (const observer of observers) observer.answered?.(status);
     },
     lost() {
       lost = true;

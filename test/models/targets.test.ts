@@ -57,7 +57,7 @@ describe("an alias", () => {
 
   it("stands for its model, in its region, and keeps its name", async () => {
     const { targets, resolve } = setUp({ aliases });
-    assert.deepEqual(targets.aliases, ["fast", "far"]);
+    assert.deepEqual([...targets.aliases.keys()], ["fast", "far"]);
     assert.deepEqual(
       [...(await resolve("fast")), ...(await resolve("far"))].map(({ name, modelId, region }) => [
         name,
