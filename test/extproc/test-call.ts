@@ -3,6 +3,8 @@
  * signature, the ledger and the egress listener are a test's, which can hold each of them up or let it fail.
  */
 import { Readable } from "node:stream";
+import type { Caller } from "../../src/access/authenticate.ts";
+import { budgetRefusal } from "../../src/access/budgets.ts";
 import type { SignedCall } from "../../src/bedrock/converse-call.ts";
 import type { IncomingAnswer } from "../../src/bedrock/egress.ts";
 import type { Conversation, Dialect } from "../../src/dialects/dialect.ts";
@@ -20,7 +22,7 @@ import type { CallClosing, CallOpening } from "../../src/store/store.ts";
 import { createCallRecorder } from "../../src/usage/call-record.ts";
 import type { Ledger } from "../../src/usage/ledger.ts";
 import { createPrices } from "../../src/usage/prices.ts";
-import { ANSWER, KEY, METADATA, MODEL, STOP, textFrame } from "./test-exchange.ts";
+import { ANSWER, KEY, METADATA, MODEL, STOP, TestAdmission, textFrame } from "./test-exchange.ts";
 
 const PRICES = createPrices();
 const NOW = 1_700_000_000_000;
@@ -43,6 +45,7 @@ export interface TestCallOptions {
   readonly body?: JsonObject;
   readonly services?: Partial<CallServices>;
   readonly ledger?: Partial<Ledger>;
+  readonly caller?: Partial<Caller>;
   readonly conversation?: Partial<Conversation>;
   readonly dialect?: Partial<Dialect>;
   /** What follows a failure of a choice; nothing by default. */
@@ -58,6 +61,9 @@ export interface TestCall {
   readonly rows: Row[];
   readonly outgoing: Outgoing[];
   readonly faults: unknown[];
+  /** What was told of attempts that followed on failed ones. */
+  readonly recoveries: (readonly [cause: string, fallback: boolean])[];
+  readonly admission: TestAdmission;
   /** Errors that the plan was asked about. */
   readonly failures: GatewayError[];
   /** Prepares and forwards, as the exchange does. */
@@ -75,6 +81,8 @@ export function openCall(options: TestCallOptions = {}): TestCall {
   const rows: Row[] = [];
   const outgoing: Outgoing[] = [];
   const faults: unknown[] = [];
+  const recoveries: (readonly [cause: string, fallback: boolean])[] = [];
+  const admission = new TestAdmission();
   const failures: GatewayError[] = [];
   const onFault = (error: unknown) => void faults.push(error);
   const outlet = new Outlet((reply) => {
@@ -107,9 +115,11 @@ export function openCall(options: TestCallOptions = {}): TestCall {
     },
     recorder: createCallRecorder({
       ledger: {
+        waiting: 0,
         async open(opening) {
-          await options.ledger?.open?.(opening);
-          rows.push({ ...opening, closing: undefined });
+          const outcome = (await options.ledger?.open?.(opening)) ?? { opened: true, budgets: [] };
+          if (outcome.opened) rows.push({ ...opening, closing: undefined });
+          return outcome;
         },
         async close(id, closing) {
           await options.ledger?.close?.(id, closing);
@@ -117,8 +127,12 @@ export function openCall(options: TestCallOptions = {}): TestCall {
           if (row === undefined || row.closing !== undefined) throw new Error(`row ${id} can't be closed`);
           row.closing = closing;
         },
+        drain: async () => 0,
       },
       prices: PRICES,
+      instance: "instance-1",
+      refused: (states) => budgetRefusal(states, NOW),
+      observe: () => ({ ended() {} }),
       now: () => NOW,
       log: () => {},
       onFault,
@@ -143,6 +157,7 @@ export function openCall(options: TestCallOptions = {}): TestCall {
           fail: reject,
         });
       }),
+    onRecovering: (cause, fallback) => void recoveries.push([cause, fallback]),
     onFault,
     ...options.services,
   };
@@ -154,7 +169,16 @@ export function openCall(options: TestCallOptions = {}): TestCall {
   const conversation = { ...decoded, ...options.conversation };
   const call = new Call(
     services,
-    { id: "r1", key: KEY, dialect, conversation, targets: [targetOf(MODEL)], startedAt: NOW },
+    {
+      id: "r1",
+      caller: { key: KEY, team: null, ...options.caller },
+      admission,
+      trace: () => ({ ended() {} }),
+      dialect,
+      conversation,
+      targets: [targetOf(MODEL)],
+      startedAt: NOW,
+    },
     outlet,
   );
   const answered = (status: number, contentType: string): AnswerReader => {
@@ -173,6 +197,8 @@ export function openCall(options: TestCallOptions = {}): TestCall {
     rows,
     outgoing,
     faults,
+    recoveries,
+    admission,
     failures,
     async forward() {
       if ((await call.prepare()) !== undefined) call.forwarded();

@@ -2,8 +2,10 @@
  * An exchange with everything around it in memory: the chat dialect and the call record are real, keys, catalog, signing
  * and the ledger are stand-ins that a test can break or hold up.
  */
+import { budgetRefusal } from "../../src/access/budgets.ts";
+import type { Admission, TokenEstimate } from "../../src/access/limits.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
-import { createExchange, type ExchangeServices } from "../../src/extproc/exchange.ts";
+import { createExchange, type ExchangeServices, type Refusal } from "../../src/extproc/exchange.ts";
 import type { Exchange } from "../../src/extproc/server.ts";
 import type { EnvoyEvent, Reply } from "../../src/extproc/wire.ts";
 import type { JsonObject } from "../../src/json.ts";
@@ -13,6 +15,7 @@ import { createLessons } from "../../src/models/lessons.ts";
 import { createTargets } from "../../src/models/targets.ts";
 import { eventFrame } from "../../src/simulator/event-stream.ts";
 import type { CallClosing, Key } from "../../src/store/store.ts";
+import { NO_TRACING } from "../../src/telemetry/tracing.ts";
 import { createCallRecorder } from "../../src/usage/call-record.ts";
 import type { Ledger } from "../../src/usage/ledger.ts";
 import { createPrices, type Prices } from "../../src/usage/prices.ts";
@@ -20,15 +23,43 @@ import { createPrices, type Prices } from "../../src/usage/prices.ts";
 export const KEY: Key = {
   id: "key_1",
   name: "alice",
+  owner: null,
   team: null,
+  tags: [],
+  note: null,
   prefix: "sk-abcde",
   models: ["amazon.*"],
   rpm: null,
+  tpm: null,
+  parallel: null,
+  budget: null,
+  softBudget: null,
+  budgetPeriod: "month",
   expiresAt: null,
+  blockedAt: null,
   createdAt: 0,
+  createdBy: null,
   revokedAt: null,
   lastUsedAt: null,
 };
+
+/** What was asked of the caller's limits, in order. */
+export class TestAdmission implements Admission {
+  readonly headers = { "x-ratelimit-limit-requests": "5" };
+  readonly calls: (string | number)[][] = [];
+
+  async reserveTokens({ prompt, output }: TokenEstimate): Promise<void> {
+    this.calls.push(["reserve", prompt, output]);
+  }
+
+  settle(tokens: number): void {
+    this.calls.push(["settle", tokens]);
+  }
+
+  release(): void {
+    this.calls.push(["release"]);
+  }
+}
 
 export const MODEL = "amazon.nova-lite-v1:0";
 const NOW = 1_700_000_000_000;
@@ -36,7 +67,12 @@ const NOTHING = () => {};
 const PRICES = createPrices();
 
 /** Lists nothing, and takes every id for a foundation model's. */
-export const CATALOG: Catalog = { list: async () => [], foundationModel: (id) => id, profileFor: () => undefined };
+export const CATALOG: Catalog = {
+  list: async () => [],
+  foundationModel: (id) => id,
+  profileFor: () => undefined,
+  has: () => false,
+};
 
 export interface TestExchange extends Exchange {
   readonly sent: Reply[];
@@ -44,7 +80,8 @@ export interface TestExchange extends Exchange {
   readonly opened: string[];
   readonly closed: CallClosing[];
   readonly faults: unknown[];
-  readonly refused: Record<string, unknown>[];
+  readonly refused: Refusal[];
+  readonly admission: TestAdmission;
   /** Sends events one after the other, as the server does. */
   run(...events: EnvoyEvent[]): Promise<void>;
 }
@@ -58,20 +95,27 @@ export function openExchange(
   const opened: string[] = [];
   const closed: CallClosing[] = [];
   const faults: unknown[] = [];
-  const refused: Record<string, unknown>[] = [];
+  const refused: Refusal[] = [];
+  const admission = new TestAdmission();
   const onFault = (error: unknown) => faults.push(error);
   const recorder = createCallRecorder({
     ledger: {
+      waiting: 0,
       async open(call) {
-        await ledger.open?.(call);
-        opened.push(call.id);
+        const outcome = await ledger.open?.(call);
+        if (outcome?.opened !== false) opened.push(call.id);
+        return outcome ?? { opened: true, budgets: [] };
       },
       async close(id, closing) {
         await ledger.close?.(id, closing);
         closed.push(closing);
       },
+      drain: async () => 0,
     },
     prices,
+    instance: "instance-1",
+    refused: (states) => budgetRefusal(states, NOW),
+    observe: () => ({ ended: NOTHING }),
     now: () => NOW,
     log: NOTHING,
     onFault,
@@ -84,8 +128,11 @@ export function openExchange(
   const exchange = createExchange(
     {
       dialects: [openaiChat],
-      authenticator: { authenticate: async () => KEY },
-      limiter: { take: async () => ({ headers: { "x-ratelimit-limit-requests": "5" } }) },
+      authenticator: { authenticate: async () => ({ key: KEY, team: null }) },
+      budgets: { check: async () => {} },
+      limiter: { admit: async () => admission, close: async () => {} },
+      tracing: NO_TRACING,
+      onRecovering: NOTHING,
       catalog: CATALOG,
       targets,
       planner: createPlanner({ targets, lessons: createLessons(), overrides: [], autoCache: undefined }),
@@ -116,6 +163,7 @@ export function openExchange(
     closed,
     faults,
     refused,
+    admission,
     receive: (event) => exchange.receive(event),
     close: () => exchange.close(),
     async run(...events) {
