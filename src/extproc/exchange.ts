@@ -155,8 +155,9 @@ class HttpExchange implements Exchange {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (!this.#outlet.finished) void this.#call?.interrupted();
     this.#admission?.release();
+    if (this.#outlet.finished) return;
+    void this.#call?.interrupted();
     this.#endSpan(this.#outlet.committed ? 200 : 499, "interrupted");
     this.#outlet.close();
   }

@@ -151,7 +151,7 @@ describe("a request that the service answers itself", () => {
     const authenticator = {
       async authenticate(secret: string | undefined) {
         seen.push(secret);
-        return KEY;
+        return { key: KEY, team: null };
       },
     };
     const none = { authorization: undefined };
@@ -591,6 +591,7 @@ describe("Envoy's own reply", () => {
 describe("a failure before the request is forwarded", () => {
   const fail = (code: ErrorCode, details = {}) => Promise.reject(new GatewayError(code, "why", details));
   const bug = () => Promise.reject(new TypeError("internals of the gateway"));
+  const limiter = (admit: ExchangeServices["limiter"]["admit"]) => ({ admit, close: async () => {} });
   const cases: readonly (readonly [
     what: string,
     events: readonly EnvoyEvent[],
@@ -623,14 +624,14 @@ describe("a failure before the request is forwarded", () => {
     [
       "a limit that is reached",
       [requestHeaders()],
-      { limiter: { take: () => fail("rate_limit_exceeded", { retryAfter: 3 }) } },
+      { limiter: limiter(() => fail("rate_limit_exceeded", { retryAfter: 3 })) },
       429,
       "rate_limit_exceeded",
     ],
     [
       "a spent budget",
       [requestHeaders()],
-      { limiter: { take: () => fail("insufficient_quota") } },
+      { budgets: { check: () => fail("insufficient_quota") }, limiter: limiter(() => fail("internal_error")) },
       429,
       "insufficient_quota",
     ],
@@ -702,7 +703,7 @@ describe("a failure before the request is forwarded", () => {
 
   it("tells when to try again, and when not to", async (t) => {
     const answer = async (code: ErrorCode, details = {}) =>
-      responded((await at(t, [requestHeaders()], { limiter: { take: () => fail(code, details) } })).sent).headers;
+      responded((await at(t, [requestHeaders()], { limiter: limiter(() => fail(code, details)) })).sent).headers;
     const limited = await answer("rate_limit_exceeded", {
       retryAfter: 3,
       headers: { "x-ratelimit-remaining-requests": "0" },
