@@ -4,7 +4,7 @@
  * Settings have the names that the command line's JSON gives them. Secrets appear as the prefix that may be shown; a hash
  * never does.
  */
-import { randomUUIDv7 } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { Transaction } from "kysely";
 import { formatUsd } from "../money.ts";
 import { integer } from "./columns.ts";
@@ -56,8 +56,7 @@ export async function writeAudit(
   entries: readonly { readonly action: AuditAction; readonly subject: string; readonly changes: Changes }[],
 ): Promise<void> {
   const rows = entries.map(({ action, subject, changes }) => ({
-    // Ordered by time: what one process changes within a millisecond is listed in its order.
-    id: randomUUIDv7(),
+    id: nextId(),
     at,
     actor: by,
     action,
@@ -65,6 +64,15 @@ export async function writeAudit(
     changes: JSON.stringify(changes),
   }));
   await transaction.insertInto("audit").values(rows).execute();
+}
+
+let lastTick = 0n;
+
+/** Ordered by time: what one process changes within a millisecond is listed in its order. */
+function nextId(): string {
+  const tick = BigInt(Date.now()) * 4096n;
+  lastTick = tick > lastTick ? tick : lastTick + 1n;
+  return lastTick.toString(16).padStart(16, "0") + randomBytes(4).toString("hex");
 }
 
 /** What differs between two descriptions; what one of them does not name is null there. */

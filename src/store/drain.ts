@@ -1,5 +1,9 @@
-/** Lets a Kysely driver end what was begun: its `destroy` waits until nobody has a connection or waits for one. */
-import type { Driver } from "kysely";
+/**
+ * Lets Kysely end what was begun: `destroy` waits until nobody has a connection or waits for one.
+ *
+ * Kysely asks a driver for a connection in the turn of the query, so that nothing is missed, once it has initialised it.
+ */
+import type { Driver, Kysely } from "kysely";
 
 export function draining(driver: Driver): Driver {
   let used = 0;
@@ -33,4 +37,9 @@ export function draining(driver: Driver): Driver {
       await driver.destroy();
     },
   };
+}
+
+/** Initialises the driver by its first connection. */
+export async function begin<T>(database: Kysely<T>): Promise<void> {
+  await database.connection().execute(async () => {});
 }

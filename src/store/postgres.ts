@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Kysely } from "kysely";
 import pg from "pg";
 import type { Database, Tables } from "./database.ts";
+import { begin } from "./drain.ts";
 import { postgresDialect } from "./postgres-dialect.ts";
 import { isDeadlock, isStarting, reasonOf, sqlState } from "./postgres-errors.ts";
 import { migratePostgres } from "./postgres-migrate.ts";
@@ -37,6 +38,7 @@ export async function openPostgres(url: string): Promise<Database> {
   const query = new Kysely<Tables>({
     dialect: postgresDialect({ config, connections: CONNECTIONS, statementMs: STATEMENT_MS }),
   });
+  await begin(query);
   const reports = new Kysely<Tables>({
     dialect: postgresDialect({ config, connections: REPORT_CONNECTIONS, statementMs: REPORT_MS }),
   });

@@ -11,6 +11,7 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Kysely } from "kysely";
 import type { Database, Tables } from "./database.ts";
+import { begin } from "./drain.ts";
 import { migrate } from "./migrations.ts";
 import { sqliteDialect } from "./sqlite-dialect.ts";
 import { isBusy } from "./sqlite-errors.ts";
@@ -45,6 +46,7 @@ export async function openSqlite(path: string): Promise<SqliteDatabase> {
   const lock = createConnectionLock();
   const writes = createWriteQueue(connection, { lock });
   const query = new Kysely<Tables>({ dialect: sqliteDialect(connection, lock) });
+  await begin(query);
   const reports = path === IN_MEMORY ? query : new Kysely<Tables>({ dialect: sqliteReportsDialect(path) });
   const database: Database = {
     kind: "sqlite",
