@@ -94,13 +94,3 @@ export function createSweep({ store, prices, self, now, isAlive, onFault }: Swee
     },
   };
 }
-
-/** Whether a process runs, under whichever user. */
-export function processLives(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM";
-  }
-}

@@ -1,36 +1,26 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { GatewayError } from "../../src/errors.ts";
-import type { CallClosing, CallOpening, Key } from "../../src/store/store.ts";
-import { type CallStart, createCallRecorder } from "../../src/usage/call-record.ts";
+import type { Budget, BudgetState, CallClosing, CallOpening, OpenedCall } from "../../src/store/store.ts";
+import { type CallStart, createCallRecorder, type ObserveCall } from "../../src/usage/call-record.ts";
 import { createPrices, type Prices } from "../../src/usage/prices.ts";
 
-const KEY: Key = {
-  id: "key_1",
-  name: "alice",
-  team: null,
-  prefix: "sk-abcde",
-  models: [],
-  rpm: null,
-  expiresAt: null,
-  createdAt: 0,
-  revokedAt: null,
-  lastUsedAt: null,
-};
-
-/** 40 characters: estimated as 10 tokens. */
 const START: CallStart = {
   id: "r-1",
-  key: KEY,
+  key: { id: "key_1", team: "core" },
+  budgets: [],
   dialect: "openai-chat",
   modelRequested: "nova",
   modelInvoked: "us.amazon.nova-lite-v1:0",
   region: "us-east-1",
   foundationModel: "amazon.nova-lite-v1:0",
   request: { messages: [{ role: "user", content: [{ text: "x".repeat(40) }] }] },
+  inputEstimate: 10,
   stream: true,
   startedAt: 1_000,
 };
+
+const BUDGET: Budget = { subject: "key:key_1", period: "month", limit: 1_000n };
 
 const NONE = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 };
 const USAGE = { inputTokens: 3, outputTokens: 4 };
@@ -45,21 +35,74 @@ describe("opening a call's record", () => {
       {
         id: "r-1",
         keyId: "key_1",
+        team: "core",
+        instance: "i-1",
         dialect: "openai-chat",
         modelRequested: "nova",
         modelInvoked: "us.amazon.nova-lite-v1:0",
+        foundationModel: "amazon.nova-lite-v1:0",
         region: "us-east-1",
+        inputEstimate: 10,
+        reserved: 0n,
+        budgets: [],
         stream: true,
         startedAt: 1_000,
       },
     ]);
   });
 
+  it("reserves what the call may cost at most, where a budget counts", async () => {
+    const { recorder, opened } = setUp();
+    const request = { ...START.request, inferenceConfig: { maxTokens: 100 } };
+    await recorder.open({ ...START, budgets: [BUDGET], request });
+    await recorder.open({ ...START, budgets: [BUDGET], modelInvoked: "test.unknown", foundationModel: undefined });
+    await recorder.open({ ...START, request });
+    assert.deepEqual(
+      opened.map(({ budgets, reserved }) => [budgets.length, reserved]),
+      [
+        [1, 10n * 60_000n + 100n * 240_000n],
+        [1, 0n],
+        [0, 0n],
+      ],
+    );
+  });
+
+  it("reserves nothing where the pricing fails, and opens the call all the same", async () => {
+    const fault = new Error("no such tier");
+    const prices: Prices = {
+      priceOf() {
+        throw fault;
+      },
+    };
+    const { recorder, opened, faults } = setUp({ prices });
+    await recorder.open({ ...START, budgets: [BUDGET] });
+    assert.deepEqual([opened[0]?.reserved, faults], [0n, [[fault, "r-1"]]]);
+  });
+
+  it("hands on what the budgets were before the call", async () => {
+    const states: BudgetState[] = [{ budget: BUDGET, spent: 5n, reserved: 6n }];
+    const { recorder } = setUp({ open: async () => ({ opened: true, budgets: states }) });
+    assert.deepEqual((await recorder.open({ ...START, budgets: [BUDGET] })).budgets, states);
+  });
+
+  it("fails with what the budgets' owner says when one of them is spent, and with a quota's error where it says nothing", async () => {
+    const states: BudgetState[] = [{ budget: BUDGET, spent: 1_000n, reserved: 0n }];
+    for (const refusal of [new GatewayError("insufficient_quota", "team core has spent it"), undefined]) {
+      const { recorder } = setUp({ open: async () => ({ opened: false, budgets: states }), refusal });
+      await assert.rejects(recorder.open({ ...START, budgets: [BUDGET] }), (error) => {
+        assert.ok(error instanceof GatewayError);
+        assert.equal(error.code, "insufficient_quota");
+        if (refusal !== undefined) assert.equal(error, refusal);
+        return true;
+      });
+    }
+  });
+
   it("fails with unavailable when the row can't be written", async () => {
     const { recorder } = setUp({ open: () => Promise.reject(new Error("disk full")) });
     await assert.rejects(recorder.open(START), (error) => {
       assert.ok(error instanceof GatewayError && error.cause instanceof Error);
-      assert.equal(error.code, "unavailable");
+      assert.deepEqual([error.code, error.retryAfter], ["unavailable", 1]);
       assert.equal(error.cause.message, "disk full");
       assert.doesNotMatch(error.message, /disk/);
       return true;
@@ -278,6 +321,50 @@ describe("what a call's row says it cost", () => {
 });
 
 describe("what is said of a call", () => {
+  it("is, for tokens per minute, what it read and wrote but for cached tokens, once it has ended", async () => {
+    const { open } = setUp();
+    const record = await open();
+    assert.equal(record.tokens, undefined);
+    const usage = { inputTokens: 3, outputTokens: 4, cacheReadInputTokens: 1_000, cacheWriteInputTokens: 50 };
+    record.meter.stage.push({ type: "metadata", usage });
+    await record.completed(200);
+    assert.equal(record.tokens, 57);
+  });
+
+  it("is told to its observers when it is opened, answered and ended", async () => {
+    const heard: unknown[] = [];
+    const observer =
+      (name: string): ObserveCall =>
+      (call) => {
+        heard.push([name, call.keyId, call.team, call.modelInvoked]);
+        return {
+          answered: (status) => heard.push([name, status]),
+          ended: ({ status, usage }) => heard.push([name, status, usage.inputTokens]),
+        };
+      };
+    const { recorder } = setUp({ observe: observer("metrics") });
+    const record = await recorder.open({ ...START, trace: observer("span") });
+    record.answered(200, "b-1");
+    record.meter.stage.push({ type: "metadata", usage: USAGE });
+    await record.completed(200);
+    const names = ["metrics", "span"];
+    assert.deepEqual(heard, [
+      ...names.map((name) => [name, "key_1", "core", "us.amazon.nova-lite-v1:0"]),
+      ...names.map((name) => [name, 200]),
+      ...names.map((name) => [name, "ok", 3]),
+    ]);
+  });
+
+  it("costs the row nothing when an observer fails", async () => {
+    const fault = new Error("no such label");
+    const ended = () => {
+      throw fault;
+    };
+    const { open, closed, faults } = setUp({ observe: () => ({ ended }) });
+    await (await open()).completed(200);
+    assert.deepEqual([closed.length, faults], [1, [[fault, "r-1"]]]);
+  });
+
   it("is one line of the log: ids, model, outcome, tokens and times, no text", async () => {
     const { open, lines, clock } = setUp();
     const record = await open();
@@ -332,7 +419,15 @@ describe("what is said of a call", () => {
   });
 });
 
-function setUp(broken: { open?: () => Promise<void>; close?: () => Promise<void>; prices?: Prices } = {}) {
+interface Setting {
+  readonly open?: () => Promise<OpenedCall>;
+  readonly close?: () => Promise<void>;
+  readonly prices?: Prices;
+  readonly refusal?: GatewayError | undefined;
+  readonly observe?: ObserveCall;
+}
+
+function setUp(setting: Setting = {}) {
   const clock = { now: 1_000 };
   const opened: CallOpening[] = [];
   const closed: CallClosing[] = [];
@@ -340,17 +435,23 @@ function setUp(broken: { open?: () => Promise<void>; close?: () => Promise<void>
   const faults: unknown[][] = [];
   const recorder = createCallRecorder({
     ledger: {
+      waiting: 0,
       async open(call) {
-        await broken.open?.();
+        const outcome = (await setting.open?.()) ?? { opened: true, budgets: [] };
         opened.push(call);
+        return outcome;
       },
       async close(id, closing) {
         assert.equal(id, START.id);
-        await broken.close?.();
+        await setting.close?.();
         closed.push(closing);
       },
+      drain: async () => 0,
     },
-    prices: broken.prices ?? createPrices(),
+    prices: setting.prices ?? createPrices(),
+    instance: "i-1",
+    refused: () => setting.refusal,
+    observe: setting.observe ?? (() => ({ ended() {} })),
     now: () => clock.now,
     log: (line) => lines.push(line),
     onFault: (...fault) => faults.push(fault),

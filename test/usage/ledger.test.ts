@@ -3,14 +3,22 @@ import { randomBytes } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
 import { describe, it, type TestContext } from "node:test";
 import { createKeys } from "../../src/access/keys.ts";
-import type { Store } from "../../src/store/store.ts";
+import type { Call, Store } from "../../src/store/store.ts";
 import { type CallClosing, type CallOpening, createLedger, type Ledger } from "../../src/usage/ledger.ts";
 import { exitCode, openTempStore, printed, spawnWithStore } from "../store/temp-store.ts";
+import { anOpening } from "./memory-calls.ts";
 
 const CLOSING: CallClosing = {
   status: "ok",
   httpStatus: 200,
-  usage: { inputTokens: 10, outputTokens: 20, cacheReadTokens: 30, cacheWriteTokens: 40, cacheWrite1hTokens: 5 },
+  usage: {
+    inputTokens: 10,
+    outputTokens: 20,
+    cacheReadTokens: 30,
+    cacheWriteTokens: 40,
+    cacheWrite1hTokens: 5,
+    reasoningTokens: 7,
+  },
   estimated: false,
   cost: 2n ** 63n - 1n,
   serviceTier: "flex",
@@ -24,9 +32,9 @@ describe("createLedger", () => {
     const { ledger, store, keyId } = await openLedger(t);
     const opening = call("call-1", keyId);
     await ledger.open(opening);
-    assert.deepEqual(await store.calls.get("call-1"), { ...opening, team: "core", closing: undefined });
+    assert.deepEqual(await store.calls.get("call-1"), { ...row(opening), closing: undefined });
     await ledger.close("call-1", CLOSING);
-    assert.deepEqual(await store.calls.get("call-1"), { ...opening, team: "core", closing: CLOSING });
+    assert.deepEqual(await store.calls.get("call-1"), { ...row(opening), closing: CLOSING });
   });
 
   it("has committed the row when open resolves", async (t) => {
@@ -57,7 +65,7 @@ describe("createLedger", () => {
     const { ledger, store, keyId } = await openLedger(t);
     const outcomes = await Promise.allSettled([
       ledger.open(call("call-1", keyId)),
-      ledger.open(call("call-1", keyId)),
+      ledger.open({ ...call("call-1", keyId), instance: "another" }),
       ledger.open(call("call-2", "key_unknown")),
       ledger.open(call("call-3", keyId)),
     ]);
@@ -84,7 +92,7 @@ describe("createLedger", () => {
       t,
       url,
       `const ledger = createLedger((await openStore(url)).calls);
-       const opening = ${JSON.stringify(call("", keyId))};
+       const opening = { ...${JSON.stringify({ ...call("", keyId), reserved: 0 })}, reserved: 0n };
        for (let n = 0; ; n++) {
          await Promise.all(["a", "b"].map((part) => ledger.open({ ...opening, id: "call-" + n + part })));
          print("opened " + n + ";");
@@ -96,7 +104,7 @@ describe("createLedger", () => {
     const opened = [...writer.output().matchAll(/opened (\d+);/g)].flatMap(([, n]) => [`call-${n}a`, `call-${n}b`]);
     assert.ok(opened.length >= 42);
     for (const id of opened) {
-      assert.deepEqual(await store.calls.get(id), { ...call(id, keyId), team: "core", closing: undefined });
+      assert.deepEqual(await store.calls.get(id), { ...row(call(id, keyId)), closing: undefined });
     }
   });
 });
@@ -105,19 +113,18 @@ async function openLedger(
   t: TestContext,
 ): Promise<{ ledger: Ledger; store: Store; keyId: string; url: string; path: string }> {
   const { store, url, path } = await openTempStore(t);
-  const { key } = await createKeys(store, { now: Date.now, randomBytes }).create({ name: "alice", team: "core" });
+  const { key } = await createKeys(store, { now: Date.now, randomBytes, by: "test" }).create({
+    name: "alice",
+    team: "core",
+  });
   return { ledger: createLedger(store.calls), store, keyId: key.id, url, path };
 }
 
 function call(id: string, keyId: string): CallOpening {
-  return {
-    id,
-    keyId,
-    dialect: "openai-chat",
-    modelRequested: "claude",
-    modelInvoked: "us.anthropic.claude-v1:0",
-    region: "us-east-1",
-    stream: true,
-    startedAt: 1_700_000_000_000,
-  };
+  return anOpening(id, { keyId, team: "core", stream: true });
+}
+
+/** As the store gives it back. */
+function row({ budgets: _budgets, ...opening }: CallOpening): Omit<Call, "closing"> {
+  return opening;
 }

@@ -89,6 +89,44 @@ describe("the meter of a stream", () => {
   });
 });
 
+describe("the meter's reasoning tokens", () => {
+  const fields = (tokens: number) => ({ usage: { output_tokens_details: { thinking_tokens: tokens } } });
+
+  it("are what the model says, in a stream and in a whole answer, and no more than its output", () => {
+    for (const [said, counted] of [
+      [12, 12],
+      [0, 0],
+      [21, 20],
+    ] as const) {
+      const stream = setUp().meter;
+      const stop = {
+        type: "messageStop",
+        stopReason: "end_turn",
+        additionalModelResponseFields: fields(said),
+      } as const;
+      stream.stage.push(stop);
+      stream.stage.push({ type: "metadata", usage: USAGE });
+      const whole = setUp().meter;
+      whole.read({
+        output: { message: { role: "assistant", content: [] } },
+        stopReason: "end_turn",
+        usage: USAGE,
+        additionalModelResponseFields: fields(said),
+      });
+      for (const meter of [stream, whole]) {
+        assert.deepEqual(meter.total(0).usage, { ...COUNTED, reasoningTokens: counted });
+      }
+    }
+  });
+
+  it("are unknown where the model does not say", () => {
+    const { meter } = setUp();
+    meter.stage.push({ type: "messageStop", stopReason: "end_turn" });
+    meter.stage.push({ type: "metadata", usage: USAGE });
+    assert.ok(!Object.hasOwn(meter.total(0).usage, "reasoningTokens"));
+  });
+});
+
 describe("the meter of a whole answer", () => {
   it("knows its counts and the time at which it came", () => {
     const { meter } = setUp();

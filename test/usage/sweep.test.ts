@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { describe, it } from "node:test";
 import type { Instance } from "../../src/store/store.ts";
 import { createPrices } from "../../src/usage/prices.ts";
-import { createSweep, processLives, type SweepOptions } from "../../src/usage/sweep.ts";
+import { createSweep, type SweepOptions } from "../../src/usage/sweep.ts";
 import { aClosing, anOpening, memoryCalls, memoryInstances } from "./memory-calls.ts";
 
 const NOW = 1_700_000_100_000;
@@ -119,16 +117,6 @@ describe("sweeping up calls", () => {
     await assert.rejects(sweep.run(), /lost/);
     calls.lost = false;
     assert.equal(await sweep.run(), 1);
-  });
-});
-
-describe("whether a process lives", () => {
-  it("is true for this one and one of another user, and false for one that has ended", async () => {
-    assert.equal(processLives(process.pid), true);
-    assert.equal(processLives(1), true);
-    const child = spawn(process.execPath, ["-e", ""], { stdio: "ignore" });
-    await once(child, "exit");
-    assert.equal(processLives(child.pid ?? 0), false);
   });
 });
 
