@@ -85,8 +85,8 @@ export function createAdminApp(options: AdminAppOptions): AdminApp {
   });
 
   mountSession(app, gate);
-  mountKeys(app, { keys, now });
-  mountTeams(app, teams);
+  mountKeys(app, { keys, calls: store.calls, now });
+  mountTeams(app, { teams, calls: store.calls, now });
   mountReports(app, { reports: store.reports, now });
   mountLedger(app, { store, now });
   mountProbes(app, options);

@@ -55,7 +55,7 @@ const READING: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 export function createGate({ tokenSha256, sessions, attempts, log }: GateOptions): Gate {
   const expected = tokenSha256 === undefined ? undefined : Buffer.from(tokenSha256, "hex");
 
-  async function assertToken(context: AdminContext, token: string): Promise<void> {
+  async function assertToken(context: AdminContext, token: string | Uint8Array): Promise<void> {
     if (expected === undefined) throw new AdminError(503, OFF);
     const address = addressOf(context);
     const right = timingSafeEqual(hash("sha256", token, "buffer"), expected);
@@ -124,9 +124,9 @@ function isOwnOrigin(origin: string, host: string | undefined): boolean {
   return URL.canParse(origin) && new URL(origin).host === host?.toLowerCase();
 }
 
-/** Something that is no Bearer at all counts as a wrong token. */
-function bearerToken(authorization: string): string {
-  return /^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? "";
+/** Its bytes: a header's text has a character for each. Something that is no Bearer at all counts as a wrong token. */
+function bearerToken(authorization: string): Uint8Array {
+  return Buffer.from(/^Bearer +(.+)$/i.exec(authorization)?.[1] ?? "", "latin1");
 }
 
 function cookieOptions({ req }: AdminContext) {

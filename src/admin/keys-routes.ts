@@ -2,6 +2,9 @@
 import { readImport } from "../access/key-import.ts";
 import { keyJson, keySettingsFrom, settingsJson } from "../access/key-json.ts";
 import { completeSettings, type IssuedKey, type Keys, type NewKeySettings } from "../access/keys.ts";
+import { spentOf } from "../access/spent.ts";
+import { formatUsd } from "../money.ts";
+import type { CallStore } from "../store/store.ts";
 import { AdminError } from "./errors.ts";
 import type { AdminApp } from "./gate.ts";
 import { type Answer, failure, ok, operation, takes } from "./openapi.ts";
@@ -9,6 +12,7 @@ import * as schemas from "./schemas.ts";
 
 export interface KeysRoutesOptions {
   readonly keys: Keys;
+  readonly calls: Pick<CallStore, "budgets">;
   /** Unix milliseconds. */
   readonly now: () => number;
 }
@@ -27,7 +31,7 @@ const ACTIONS = [
 const MAX_IMPORT_ROWS = 1000;
 const MAX_SHOWN_PROBLEMS = 100;
 
-export function mountKeys(app: AdminApp, { keys, now }: KeysRoutesOptions): void {
+export function mountKeys(app: AdminApp, { keys, calls, now }: KeysRoutesOptions): void {
   const one = (description: string): Answer => ok(description, schemas.keyJson);
   const issued = ({ key, secret }: IssuedKey) => ({ ...keyJson(key, now()), key: secret });
 
@@ -97,8 +101,17 @@ export function mountKeys(app: AdminApp, { keys, now }: KeysRoutesOptions): void
 
   app.get(
     "/api/keys/:id",
-    operation({ tag: "keys", summary: "Show a key", answers: { 200: one("The key"), ...NOT_FOUND } }),
-    async (context) => context.json(keyJson(await keys.show(keyId(context.req.param("id"))), now())),
+    operation({
+      tag: "keys",
+      summary: "Show a key, and what it has spent of its budget",
+      answers: { 200: ok("The key", schemas.keyWithSpentJson), ...NOT_FOUND },
+    }),
+    async (context) => {
+      const at = now();
+      const key = await keys.show(keyId(context.req.param("id")));
+      const spent = await spentOf(calls, `key:${key.id}`, key, at);
+      return context.json({ ...keyJson(key, at), spent_usd: spent === null ? null : formatUsd(spent) });
+    },
   );
 
   app.patch(

@@ -36,7 +36,7 @@ const WHOLE = { json: "The body", query: "The query" } as const;
 const MAX_MESSAGE = 300;
 
 export function operation({ summary, description, tag, answers, open = false, body }: Operation): MiddlewareHandler {
-  const refusals = Object.entries(open ? {} : REFUSALS).map(([status, text]) => [status, failure(text)]);
+  const refusals = Object.entries(open ? {} : REFUSALS).map(([status, text]) => [status, failure(text)] as const);
   return describeRoute({
     summary,
     ...(description !== undefined && { description }),
@@ -49,10 +49,9 @@ export function operation({ summary, description, tag, answers, open = false, bo
         content: { [body.media]: { schema: { type: "string" as const } } },
       },
     }),
-    responses: {
-      ...Object.fromEntries(refusals),
-      ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, response(answer)])),
-    },
+    responses: Object.fromEntries(
+      [...refusals, ...Object.entries(answers)].map(([status, answer]) => [status, response(answer)]),
+    ),
   });
 }
 
@@ -71,6 +70,8 @@ export function takes<Target extends "json" | "query", Schema extends GenericSch
     target,
     schema,
     (result) => {
+      // To valibot a list is an object too.
+      if (Array.isArray(result.data)) throw new AdminError(400, `${WHOLE[target]} must be a JSON object.`);
       if (result.success) return;
       const [issue] = result.error;
       const field = issue?.path?.map((part) => String(typeof part === "object" ? part.key : part)).join(".");

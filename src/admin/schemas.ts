@@ -189,7 +189,12 @@ const keyMembers = {
   last_used_at: v.nullable(iso),
 };
 
+const spent = {
+  spent_usd: v.pipe(v.nullable(usd), v.description("Of its budget, in the period that runs; null without a budget")),
+};
+
 export const keyJson = named("Key", v.strictObject(keyMembers));
+export const keyWithSpentJson = v.strictObject({ ...keyMembers, ...spent });
 export const keysJson = v.array(keyJson);
 export const issuedKeyJson = named(
   "IssuedKey",
@@ -198,16 +203,16 @@ export const issuedKeyJson = named(
 
 export const issuedKeysJson = v.array(issuedKeyJson);
 
-export const teamJson = named(
-  "Team",
-  v.strictObject({
-    name: v.string(),
-    keys: v.pipe(integer, v.description("Those that are not revoked")),
-    note: v.nullable(v.string()),
-    ...limitsJson,
-    created_at: v.nullable(iso),
-  }),
-);
+const teamMembers = {
+  name: v.string(),
+  keys: v.pipe(integer, v.description("Those that are not revoked")),
+  note: v.nullable(v.string()),
+  ...limitsJson,
+  created_at: v.nullable(iso),
+};
+
+export const teamJson = named("Team", v.strictObject(teamMembers));
+export const teamWithSpentJson = v.strictObject({ ...teamMembers, ...spent });
 export const teamsJson = v.array(teamJson);
 
 export const auditJson = v.array(

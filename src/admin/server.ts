@@ -17,6 +17,7 @@ const MAX_CONNECTIONS = 500;
 const HEADERS_MS = 10_000;
 const REQUEST_MS = 30_000;
 const CLOSE_MS = 2000;
+const IDLE_CHECK_MS = 20;
 
 /** Rejects with a message that names ADMIN_PORT when the port is taken. */
 export async function startAdminServer({ host, port, app }: AdminServerOptions): Promise<AdminServer> {
@@ -38,9 +39,11 @@ export async function startAdminServer({ host, port, app }: AdminServerOptions):
 async function close(server: ServerType): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   server.close(() => resolve());
-  const soon = setTimeout(() => {
-    if ("closeAllConnections" in server) server.closeAllConnections();
-  }, CLOSE_MS);
+  if (!("closeAllConnections" in server)) return promise;
+  // A connection becomes idle when its answer is sent, and a client may keep it for long.
+  const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
+  const soon = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
   await promise;
+  clearInterval(idle);
   clearTimeout(soon);
 }

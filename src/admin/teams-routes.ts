@@ -1,11 +1,21 @@
 /** Teams: what the keys of a team may use together. */
 import { teamJson, teamSettingsFrom } from "../access/key-json.ts";
+import { spentOf } from "../access/spent.ts";
 import type { Teams } from "../access/teams.ts";
+import { formatUsd } from "../money.ts";
+import type { CallStore } from "../store/store.ts";
 import type { AdminApp } from "./gate.ts";
 import { failure, ok, operation, takes } from "./openapi.ts";
 import * as schemas from "./schemas.ts";
 
-export function mountTeams(app: AdminApp, teams: Teams): void {
+export interface TeamsRoutesOptions {
+  readonly teams: Teams;
+  readonly calls: Pick<CallStore, "budgets">;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+}
+
+export function mountTeams(app: AdminApp, { teams, calls, now }: TeamsRoutesOptions): void {
   const one = ok("The team", schemas.teamJson);
   const missing = failure("There is no such team");
 
@@ -23,8 +33,16 @@ export function mountTeams(app: AdminApp, teams: Teams): void {
 
   app.get(
     "/api/teams/:name",
-    operation({ tag: "teams", summary: "Show a team", answers: { 200: one, 404: missing } }),
-    async (context) => context.json(teamJson(await teams.show(context.req.param("name")))),
+    operation({
+      tag: "teams",
+      summary: "Show a team, and what it has spent of its budget",
+      answers: { 200: ok("The team", schemas.teamWithSpentJson), 404: missing },
+    }),
+    async (context) => {
+      const team = await teams.show(context.req.param("name"));
+      const spent = team.settings && (await spentOf(calls, `team:${team.name}`, team.settings, now()));
+      return context.json({ ...teamJson(team), spent_usd: spent === null ? null : formatUsd(spent) });
+    },
   );
 
   app.put(
