@@ -35,7 +35,7 @@ describe("a request without a valid key", { concurrency: true }, () => {
 
   it("is refused when its key has expired", async () => {
     const { key, secret } = await gateway.keys.create({ name: "expired" });
-    await gateway.store.keys.update(key.id, { expiresAt: Date.now() - 1 });
+    await gateway.store.keys.update(key.id, { expiresAt: Date.now() - 1 }, { at: Date.now(), by: "test" });
     const error = await readError(await gateway.chat(ask("any"), { key: secret }));
     assert.deepEqual([error.status, error.code], [401, "invalid_api_key"]);
     assert.match(error.message, /expired/);

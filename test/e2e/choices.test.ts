@@ -233,7 +233,7 @@ async function assertThreeRows(id: string | null, keyId: string): Promise<void> 
     rows.map(({ closing }) => [closing?.status, closing?.estimated, closing?.usage.inputTokens]),
     Array(3).fill(["ok", false, 10]),
   );
-  const total = (await gateway.store.calls.totals({ by: "key" })).find(({ group }) => group === keyId);
+  const total = (await gateway.store.reports.totals({ by: "key" })).find(({ group }) => group === keyId);
   assert.deepEqual([total?.requests, total?.inputTokens, total?.outputTokens], [1, 30, 6]);
   const line = await gateway.accessLine(id);
   assert.ok(isJsonObject(line.gateway));

@@ -129,7 +129,7 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     throw new Error(`the gateway did not start:\n${log}`, { cause });
   });
   const store = await openStore(databaseUrl);
-  const keys = createKeys(store, { now: Date.now, randomBytes });
+  const keys = createKeys(store, { now: Date.now, randomBytes, by: "test" });
   const issued: IssuedKey = await keys.create({ name: "test" });
   let stopping: Promise<void> | undefined;
 

@@ -160,7 +160,7 @@ describe("a stream", { concurrency: true }, () => {
 
 it("after all of that the usage can be reported, and the service had no fault of its own", async () => {
   for (const by of ["key", "team", "model", "day"] as const) {
-    const rows = await usageReport(gateway.store.calls, { by });
+    const rows = await usageReport(gateway.store.reports, { by });
     assert.ok(rows.length > 0 && rows.every((row) => row.input_tokens < 1_000_000), by);
   }
   assert.ok((await gateway.usage()).every(({ closing }) => closing !== undefined));

@@ -116,7 +116,7 @@ describe("a service that is killed", () => {
 
     const row = await gateway.store.calls.get(reply.headers.get("x-request-id") ?? "");
     assert.equal(row?.modelInvoked, model);
-    const [totals] = await gateway.store.calls.totals({ by: "model" });
+    const [totals] = await gateway.store.reports.totals({ by: "model" });
     assert.ok(totals !== undefined && totals.requests > 0);
   });
 });

@@ -147,7 +147,7 @@ describe("the ledger", { concurrency: true }, () => {
         await gateway.closedCall(response.headers.get("x-request-id"));
       }),
     );
-    const total = (await gateway.store.calls.totals({ by: "key" })).find(({ group }) => group === keyId);
+    const total = (await gateway.store.reports.totals({ by: "key" })).find(({ group }) => group === keyId);
     assert.deepEqual([total?.requests, total?.inputTokens, total?.outputTokens], [20, 20, 40]);
     assert.deepEqual([total?.cost, total?.unpricedRequests], [parseUsd("0.0001"), 0]);
   });

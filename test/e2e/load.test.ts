@@ -56,7 +56,7 @@ describe("ten thousand requests on thirty-two connections", () => {
     assert.equal(await statistic(envoy, "cluster.extproc.upstream_cx_destroy"), 0);
     assert.equal(await statistic(envoy, "http.clients.downstream_cx_total"), CONNECTIONS);
 
-    const totals = await gateway.store.calls.totals({ by: "key" });
+    const totals = await gateway.store.reports.totals({ by: "key" });
     assert.deepEqual(
       totals.map((row) => [row.group, row.requests, row.estimatedRequests]),
       [[gateway.keyId, REQUESTS, 0]],

@@ -443,7 +443,7 @@ async function rowsOf(keyId: string) {
 }
 
 async function used(keyId: string) {
-  const total = (await gateway.store.calls.totals({ by: "key" })).find(({ group }) => group === keyId);
+  const total = (await gateway.store.reports.totals({ by: "key" })).find(({ group }) => group === keyId);
   return {
     requests: total?.requests,
     inputTokens: total?.inputTokens,

@@ -67,7 +67,7 @@ export async function startSplitGateway(): Promise<SplitGateway> {
   await startService();
   const envoy = await runEnvoy({ socketDir: dir });
   const store = await openStore(databaseUrl);
-  const { key, secret } = await createKeys(store, { now: Date.now, randomBytes }).create({ name: "test" });
+  const { key, secret } = await createKeys(store, { now: Date.now, randomBytes, by: "test" }).create({ name: "test" });
   const url = `http://127.0.0.1:${envoy.port}`;
   return {
     url,

@@ -20,6 +20,7 @@ import {
 } from "./test-call.ts";
 import { bodyOf, responded, STOP, textFrame, typesOf } from "./test-exchange.ts";
 
+const OPENED = { opened: true, budgets: [] };
 const START = eventFrame("messageStart", { role: "assistant" });
 const EXCEPTION = exceptionFrame("throttlingException", { message: "slow" });
 const OTHER = "amazon.nova-pro-v1:0";
@@ -307,6 +308,7 @@ describe("a call whose attempts have all failed", () => {
       const open = async () => {
         opened += 1;
         if (what !== "signed" && opened > 1) throw new Error("disk full");
+        return OPENED;
       };
       const test = openCall({ services, ledger: { open }, next: once(other({ fallback: false })) });
       await test.forward();
@@ -474,6 +476,7 @@ describe("a client that goes away", () => {
     const open = async () => {
       opened += 1;
       if (opened > 1) await gate.promise;
+      return OPENED;
     };
     const test = openCall({ next: once(other()), ledger: { open } });
     await test.forward();

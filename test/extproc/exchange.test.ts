@@ -30,6 +30,7 @@ import {
   typesOf,
 } from "./test-exchange.ts";
 
+const OPENED = { opened: true, budgets: [] };
 const START = eventFrame("messageStart", { role: "assistant" });
 const STREAM = { stream: true, stream_options: { include_usage: true } };
 const toStream = [requestHeaders(), chatBody(STREAM), streamHeaders()];
@@ -201,7 +202,7 @@ describe("a request that is forwarded", () => {
 
   it("goes out only when its row is in the ledger", async (t) => {
     const row = Promise.withResolvers<void>();
-    const exchange = await at(t, [requestHeaders()], {}, { open: () => row.promise });
+    const exchange = await at(t, [requestHeaders()], {}, { open: () => row.promise.then(() => OPENED) });
     const work = exchange.receive(chatBody());
     await turn();
     assert.deepEqual(typesOf(exchange.sent), ["pass"]);
@@ -723,7 +724,8 @@ describe("a failure before the request is forwarded", () => {
 describe("a client that goes away", () => {
   it("while its key is read is answered nothing, and nothing is forwarded", async (t) => {
     const key = Promise.withResolvers<typeof KEY>();
-    const exchange = await at(t, [], { authenticator: { authenticate: () => key.promise } });
+    const authenticate = async () => ({ key: await key.promise, team: null });
+    const exchange = await at(t, [], { authenticator: { authenticate } });
     const work = exchange.receive(requestHeaders());
     exchange.close();
     key.resolve(KEY);
@@ -750,7 +752,7 @@ describe("a client that goes away", () => {
 
   it("while its row is written is forwarded nothing; the row ends interrupted and free", async (t) => {
     const row = Promise.withResolvers<void>();
-    const exchange = await at(t, [requestHeaders()], {}, { open: () => row.promise });
+    const exchange = await at(t, [requestHeaders()], {}, { open: () => row.promise.then(() => OPENED) });
     const work = exchange.receive(chatBody());
     await turn();
     exchange.close();

@@ -271,7 +271,7 @@ it("makes at most four attempts, whatever they are for", async () => {
 function setUp(targets: Partial<Targets> = {}, options: Partial<PlannerOptions> = {}) {
   const lessons = createLessons();
   const planner = createPlanner({
-    targets: { aliases: [], resolve: async () => [], profileOf: async () => undefined, ...targets },
+    targets: { aliases: new Map(), resolve: async () => [], profileOf: async () => undefined, ...targets },
     lessons,
     overrides: [],
     autoCache: undefined,

@@ -152,6 +152,7 @@ function setUp(rules: Partial<TargetRules> = {}, catalog: Partial<Catalog> = {})
       list: async () => [],
       foundationModel: (id) => (id.startsWith("arn:") ? Promise.resolve(undefined) : id.replace(/^(us|global)\./, "")),
       profileFor: (id) => (Object.hasOwn(PROFILES, id) ? PROFILES[id] : undefined),
+      has: (id) => Object.hasOwn(PROFILES, id),
       ...catalog,
     },
     "us-east-1",

@@ -192,7 +192,7 @@ function cost(modelId: string, usage: Partial<TokenUsage>, options: CostOptions)
 }
 
 /** Fractions of USD added up over a common denominator, then divided by hand, digit by digit. */
-function rationalCost(usage: Required<TokenUsage>, price: Price): string {
+function rationalCost(usage: Required<Omit<TokenUsage, "reasoningTokens">>, price: Price): string {
   const prompt = usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens;
   let { rates } = price[0] ?? assert.fail();
   let reached = 0;
