@@ -11,6 +11,7 @@ import {
   type Context,
   DiagLogLevel,
   diag,
+  isSpanContextValid,
   propagation,
   ROOT_CONTEXT,
   type Span,
@@ -104,8 +105,10 @@ type StartAttempt = (call: ObservedCall, parent: Context) => AttemptSpan;
 
 function exchangeSpan(span: Span, attempt: StartAttempt): ExchangeSpan {
   const context = trace.setSpan(ROOT_CONTEXT, span);
+  const own = span.spanContext();
   return {
-    traceId: span.spanContext().traceId,
+    // Without an exporter that works there is no trace, and its id is all zeros.
+    traceId: isSpanContextValid(own) ? own.traceId : undefined,
     attempt: (call) => attempt(call, context),
     end({ status, error, keyId }: ExchangeOutcome) {
       if (!span.isRecording()) return;
