@@ -1,16 +1,18 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { open as openFile } from "node:fs/promises";
+import { open as openFile, writeFile } from "node:fs/promises";
+import { userInfo } from "node:os";
+import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { createAuthenticator } from "../../src/access/authenticate.ts";
 import { createKeys } from "../../src/access/keys.ts";
 import { openStore } from "../../src/store/open.ts";
 import { openTempStore, tempDir } from "../store/temp-store.ts";
-import { type CommandResult, runCommands } from "./run-commands.ts";
+import { type CommandResult, runCommands, runProgram } from "./run-commands.ts";
 
 const DAY_MS = 86_400_000;
 
-describe("keys", { concurrency: 2 }, () => {
+describe("keys", () => {
   it("says in one line that the database is damaged", async (t) => {
     const { keys, url } = open(t);
     await keys("create", "--name", "alice");
@@ -28,13 +30,13 @@ describe("keys", { concurrency: 2 }, () => {
 
   it("creates the database and a key that works, before any gateway has started", async (t) => {
     const { keys, url } = open(t);
-    const created = await keys("create", "--name", "alice", "--json");
+    const created = await runProgram(url, ["keys", "create", "--name", "alice", "--json"]);
     assert.equal(created.code, 0);
     const { key: secret, ...settings } = JSON.parse(created.stdout);
     assert.match(secret, /^sk-[A-Za-z0-9_-]{43}$/);
     const store = await openStore(url);
     t.after(() => store.close());
-    assert.equal((await createAuthenticator({ store, now: Date.now }).authenticate(secret)).id, settings.id);
+    assert.equal((await createAuthenticator({ store, now: Date.now }).authenticate(secret)).key.id, settings.id);
     assert.deepEqual(JSON.parse((await keys("show", settings.id, "--json")).stdout).name, "alice");
   });
 
@@ -42,33 +44,23 @@ describe("keys", { concurrency: 2 }, () => {
     const { keys } = open(t);
     const before = Date.now();
     const { stdout, stderr } = await keys(
-      ...[
-        "create",
-        "--name",
-        "alice",
-        "--team",
-        "core",
-        "--rpm",
-        "5",
-        "--models",
-        "anthropic.*, amazon.nova-lite-v1:0",
-      ],
+      ...["create", "--name", "alice", "--owner", "alice@example.com", "--team", "core", "--tags", "web, prod"],
+      ...["--note", 'said "hi"', "--models", "anthropic.*, amazon.nova-lite-v1:0", "--rpm", "5", "--tpm", "1000"],
+      ...["--parallel", "3", "--budget", "50", "--soft-budget", "40.5", "--budget-period", "day"],
       ...["--expires", "30d", "--json"],
     );
-    const { id, prefix, expires_at, created_at, key, ...rest } = JSON.parse(stdout);
+    const { id, prefix, expires_at, created_at, created_by, key, ...rest } = JSON.parse(stdout);
     assert.deepEqual(rest, {
-      name: "alice",
-      team: "core",
-      status: "active",
-      models: ["anthropic.*", "amazon.nova-lite-v1:0"],
-      rpm: 5,
-      revoked_at: null,
-      last_used_at: null,
+      ...{ name: "alice", status: "active", owner: "alice@example.com", team: "core", tags: ["web", "prod"] },
+      ...{ note: 'said "hi"', models: ["anthropic.*", "amazon.nova-lite-v1:0"], rpm: 5, tpm: 1000, parallel: 3 },
+      ...{ budget_usd: "50", soft_budget_usd: "40.5", budget_period: "day" },
+      ...{ blocked_at: null, revoked_at: null, last_used_at: null },
     });
     assert.match(id, /^key_/);
     assert.ok(key.startsWith(prefix));
     assert.ok(Math.abs(Date.parse(expires_at) - Date.parse(created_at) - 30 * DAY_MS) < 1000);
     assert.ok(Date.parse(created_at) >= before);
+    assert.equal(created_by, `cli:${userInfo().username}`);
     assert.match(stderr, /only time/);
   });
 
@@ -85,17 +77,27 @@ describe("keys", { concurrency: 2 }, () => {
     }
   });
 
-  it("lists keys as a table and as an array", async (t) => {
+  it("lists keys as a table of at most 100 columns and as an array, all or those that are asked for", async (t) => {
     const { keys } = open(t);
-    await keys("create", "--name", "alice", "--rpm", "5", "--team", "core", "--expires", "2099-12-31");
+    const long = "a name that goes on and on, ".repeat(3).trim();
+    await keys("create", "--name", "alice", "--rpm", "5", "--team", "core", "--tags", "web", "--expires", "2099-12-31");
+    await keys("create", "--name", long, "--team", long, "--models", "x".repeat(300));
     await keys("create", "--name", "bob");
     await keys("revoke", "bob");
-    const [heading, alice, bob] = (await keys("list")).stdout.split("\n");
-    assert.match(heading ?? "", /^ID +NAME +TEAM +PREFIX +STATUS +RPM +MODELS +EXPIRES \(UTC\) +LAST USED \(UTC\)$/);
-    assert.match(alice ?? "", /^key_\w+ +alice +core +sk-\S{5} +active +5 +all +2099-12-31 23:59 +never$/);
-    assert.match(bob ?? "", /^key_\w+ +bob +- +sk-\S{5} +revoked +- +all +never +never$/);
-    const names = JSON.parse((await keys("list", "--json")).stdout).map((key: { name: string }) => key.name);
-    assert.deepEqual(names, ["alice", "bob"]);
+    const [heading, alice, cut, bob] = (await keys("list")).stdout.split("\n");
+    assert.match(heading ?? "", /^ID +NAME +TEAM +PREFIX +STATUS +LAST USED \(UTC\)$/);
+    assert.match(alice ?? "", /^key_\w+ +alice +core +sk-\S{5} +active +never$/);
+    assert.match(cut ?? "", /^key_\w+ +a name that goes on… {2}a name that g… {2}sk-\S{5} +active +never$/);
+    assert.match(bob ?? "", /^key_\w+ +bob +- +sk-\S{5} +revoked +never$/);
+    assert.ok(Math.max(...[heading, alice, cut, bob].map((line) => line?.length ?? 0)) <= 100);
+    const names = async (...filter: string[]) =>
+      JSON.parse((await keys("list", "--json", ...filter)).stdout).map((key: { name: string }) => key.name);
+    assert.deepEqual(await names(), ["alice", long, "bob"]);
+    assert.deepEqual(await names("--team", "core"), ["alice"]);
+    assert.deepEqual(await names("--tag", "web", "--status", "active"), ["alice"]);
+    assert.deepEqual(await names("--status", "revoked"), ["bob"]);
+    const none = await keys("list", "--team", "nobody");
+    assert.deepEqual([none.stdout, none.stderr], ["", "No such keys.\n"]);
   });
 
   it("prints an empty array when there are no keys", async (t) => {
@@ -106,15 +108,78 @@ describe("keys", { concurrency: 2 }, () => {
 
   it("changes and clears settings", async (t) => {
     const { keys } = open(t);
-    await keys("create", "--name", "alice", "--rpm", "5", "--models", "a,b", "--team", "core", "--expires", "1h");
-    const cleared = await keys(
-      ...["update", "alice", "--rpm", "none", "--models", "none", "--team", "none", "--expires", "none", "--json"],
-    );
-    const { rpm, models, team, expires_at } = JSON.parse(cleared.stdout);
-    assert.deepEqual({ rpm, models, team, expires_at }, { rpm: null, models: [], team: null, expires_at: null });
+    const settings = {
+      ...{ "--owner": "a", "--team": "core", "--tags": "x,y", "--note": "n", "--models": "a,b", "--rpm": "5" },
+      ...{ "--tpm": "6", "--parallel": "7", "--budget": "50", "--soft-budget": "40", "--expires": "1h" },
+    };
+    const created = await keys("create", "--name", "alice", ...Object.entries(settings).flat(), "--json");
+    const { id, prefix, created_at, created_by } = JSON.parse(created.stdout);
+    const clearing = Object.keys(settings).flatMap((option) => [option, "none"]);
+    assert.deepEqual(JSON.parse((await keys("update", "alice", ...clearing, "--json")).stdout), {
+      ...{ id, name: "alice", prefix, status: "active", owner: null, team: null, tags: [], note: null, models: [] },
+      ...{ rpm: null, tpm: null, parallel: null, budget_usd: null, soft_budget_usd: null, budget_period: "month" },
+      ...{ expires_at: null, created_at, created_by, blocked_at: null, revoked_at: null, last_used_at: null },
+    });
     const set = await keys("update", "alice", "--rpm", "7", "--name", "alicia", "--expires", "2099-12-31", "--json");
     const key = JSON.parse(set.stdout);
     assert.deepEqual([key.rpm, key.name, key.expires_at], [7, "alicia", "2099-12-31T23:59:59.999Z"]);
+  });
+
+  it("blocks and unblocks a key", async (t) => {
+    const { keys } = open(t);
+    await keys("create", "--name", "alice");
+    const blocked = JSON.parse((await keys("block", "alice", "--json")).stdout);
+    assert.equal(blocked.status, "blocked");
+    assert.ok(Math.abs(Date.parse(blocked.blocked_at) - Date.now()) < 60_000);
+    assert.match((await keys("show", "alice")).stdout, /^status +blocked since \d{4}-/m);
+    const unblocked = JSON.parse((await keys("unblock", "alice", "--json")).stdout);
+    assert.deepEqual([unblocked.status, unblocked.blocked_at], ["active", null]);
+  });
+
+  it("shows what a key has spent in the running period of its budget", async (t) => {
+    const { store, url } = await openTempStore(t);
+    const keys = createKeys(store, { now: Date.now, randomBytes, by: "test" });
+    const { key } = await keys.create({ name: "alice", budget: 50n * 10n ** 12n });
+    await keys.create({ name: "bob" });
+    const startedAt = Date.now();
+    await store.calls.open({
+      ...{ id: "call", keyId: key.id, team: null, instance: "here", dialect: "openai-chat", modelRequested: "nova" },
+      ...{ modelInvoked: "nova", region: "us-east-1", stream: false, startedAt, inputEstimate: 1, reserved: 0n },
+      budgets: [],
+    });
+    const usage = { inputTokens: 1, outputTokens: 1, cacheReadTokens: 0, cacheWriteTokens: 0 };
+    const closing = { status: "ok", httpStatus: 200, usage, estimated: false, finishedAt: startedAt + 1 } as const;
+    await store.calls.close("call", { ...closing, cost: 1_250_000_000_001n });
+    const show = async (name: string) => JSON.parse((await runCommands(url, ["keys", "show", name, "--json"])).stdout);
+    assert.equal((await show("alice")).spent_usd, "1.250000000001");
+    assert.equal((await show("bob")).spent_usd, null);
+    const { stdout } = await runCommands(url, ["keys", "show", "alice"]);
+    assert.match(stdout, /^budget +50 USD a month$/m);
+    assert.match(stdout, /^spent +1\.250000000001 USD$/m);
+  });
+
+  it("says who changed what, newest first, of all or of one", async (t) => {
+    const { keys, url } = open(t);
+    assert.deepEqual((await keys("audit", "--json")).stdout, "[]\n");
+    const { id } = JSON.parse((await keys("create", "--name", "alice", "--rpm", "5", "--json")).stdout);
+    await keys("create", "--name", "bob", "--note", "n".repeat(1000));
+    await keys("update", "alice", "--rpm", "7");
+    await runCommands(url, ["teams", "set", "core", "--budget", "5"]);
+    const entries = JSON.parse((await keys("audit", "--json")).stdout);
+    const actions = (list: { action: string }[]) => list.map(({ action }) => action);
+    assert.deepEqual(actions(entries), ["team.set", "key.update", "key.create", "key.create"]);
+    assert.deepEqual(entries[1].changes, { rpm: { from: 5, to: 7 } });
+    assert.deepEqual([entries[1].subject, entries[1].by], [id, `cli:${userInfo().username}`]);
+    assert.ok(Math.abs(Date.parse(entries[1].at) - Date.now()) < 60_000);
+    assert.deepEqual(actions(JSON.parse((await keys("audit", "alice", "--json")).stdout)), [
+      "key.update",
+      "key.create",
+    ]);
+    assert.deepEqual(actions(JSON.parse((await keys("audit", "--team", "core", "--json")).stdout)), ["team.set"]);
+    assert.deepEqual(actions(JSON.parse((await keys("audit", "--limit", "1", "--json")).stdout)), ["team.set"]);
+    const { stdout } = await keys("audit");
+    assert.ok(Math.max(...stdout.split("\n").map((line) => line.length)) <= 100);
+    assert.match((await keys("audit", "alice")).stdout, /^\d{4}-\S+ \d\d:\d\d {2}cli:\S+ +key\.update {2}rpm: 5 → 7$/m);
   });
 
   it("revokes and rotates by id or name, and prints the new key", async (t) => {
@@ -130,12 +195,31 @@ describe("keys", { concurrency: 2 }, () => {
   });
 
   const wrong: [string[], RegExp][] = [
-    [["create", "--name", "x", "--rpm", "many"], /--rpm "many".*whole number/],
-    [["create", "--name", "x", "--rpm", "0"], /--rpm "0".*whole number/],
+    [["create", "--name", "x", "--rpm", "many"], /--rpm: "many".*whole number/],
+    [["create", "--name", "x", "--rpm", "0"], /--rpm: "0".*whole number/],
+    [["create", "--name", "x", "--tpm", "1.5"], /--tpm: "1\.5".*whole number/],
+    [["create", "--name", "x", "--parallel", "-1"], /--parallel: "-1".*whole number/],
+    [["create", "--name", "x", "--budget", "a lot"], /--budget: "a lot".*0\.25/],
+    [["create", "--name", "x", "--budget", "0.0000001"], /--budget: /],
+    [["create", "--name", "x", "--budget", "9000001"], /--budget: .*at most 9000000 USD/],
+    [["create", "--name", "x", "--budget", "0"], /--budget: .*more than 0/],
+    [["create", "--name", "x", "--budget", "5", "--soft-budget", "6"], /--soft-budget: .*\(6 USD\).*\(5 USD\)/],
+    [["create", "--name", "x", "--tags", ","], /--tags: /],
+    [["create", "--name", "x", "--note", ""], /--note: /],
+    [["create", "--name", "x", "--rpm", "x", "--note", " "], /--rpm: .*\n--note: /],
+    [["create", "--name", "a\u202eb"], /--name: .*printable/],
+    [["update", "good", "--soft-budget", "6"], /--soft-budget: .*\(5 USD\)/],
+    [["block", "nobody"], /nobody.*keys list/],
+    [["rotate", "good", "--grace", "366d"], /--grace: .*365 days/],
+    [["audit", "nobody"], /nobody.*keys list/],
+    [["audit", "good", "--team", "core"], /not both/],
+    [["audit", "--limit", "0"], /--limit "0"/],
+    [["import", "nowhere.csv"], /nowhere\.csv can't be read: ENOENT/],
+    [["import", "-"], /stdin has 1 problem, and no key was made:\n {2}line 1: /],
     [["create", "--name", "x", "--rpm", "9999999999"], /--rpm: .*whole number/],
-    [["create", "--name", "x", "--expires", "2026-02-31"], /--expires "2026-02-31".*30d/],
-    [["create", "--name", "x", "--expires", "2020-01-01"], /--expires "2020-01-01".*future/],
-    [["create", "--name", "x", "--expires", "0d"], /--expires "0d".*future/],
+    [["create", "--name", "x", "--expires", "2026-02-31"], /--expires: "2026-02-31".*30d/],
+    [["create", "--name", "x", "--expires", "2020-01-01"], /--expires: .*future/],
+    [["create", "--name", "x", "--expires", "0d"], /--expires: .*future/],
     [["create", "--name", "x", "--models", " ,"], /--models.*ids/],
     [["create", "--name", "x", "--models", "a b"], /--models: "a b"/],
     [["create", "--name", ""], /--name: /],
@@ -146,7 +230,10 @@ describe("keys", { concurrency: 2 }, () => {
   for (const [args, message] of wrong) {
     it(`refuses keys ${args.join(" ")} with exit code 1 and writes nothing`, async (t) => {
       const { store, url } = await openTempStore(t);
-      await createKeys(store, { now: Date.now, randomBytes }).create({ name: "good" });
+      await createKeys(store, { now: Date.now, randomBytes, by: "test" }).create({
+        name: "good",
+        budget: 5n * 10n ** 12n,
+      });
       const before = await store.keys.list();
       const { code, stdout, stderr } = await runCommands(url, ["keys", ...args]);
       assert.deepEqual([code, stdout], [1, ""]);
@@ -156,7 +243,15 @@ describe("keys", { concurrency: 2 }, () => {
     });
   }
 
-  for (const args of [[], ["create"], ["make"], ["create", "--name", "x", "--colour", "red"], ["show"]]) {
+  for (const args of [
+    [],
+    ["create"],
+    ["make"],
+    ["create", "--name", "x", "--colour", "red"],
+    ["show"],
+    ["list", "--status", "gone"],
+    ["import", "-", "--csv", "--json"],
+  ]) {
     it(`refuses "${["keys", ...args].join(" ")}" as a usage error, exit code 2`, async (t) => {
       const { code, stdout, stderr } = await open(t).keys(...args);
       assert.deepEqual([code, stdout], [2, ""]);
@@ -168,6 +263,66 @@ describe("keys", { concurrency: 2 }, () => {
     const { code, stderr } = await runCommands("mysql://db/gateway", ["keys", "list"]);
     assert.equal(code, 1);
     assert.match(stderr, /DATABASE_URL.*sqlite:PATH/);
+  });
+
+  it("makes keys of a CSV file and prints each one's secret once, as JSON, CSV or a table", async (t) => {
+    const { keys, url } = open(t);
+    const file = join(tempDir(t), "team.csv");
+    await writeFile(file, '\ufeffname,team,budget,tags\r\n"=1+1, inc",core,50,"a,b"\r\nbob,,,\r\n');
+    const made = JSON.parse((await keys("import", file, "--json")).stdout);
+    assert.deepEqual(
+      made.map((key: Record<string, unknown>) => [key.name, key.team, key.budget_usd, key.tags]),
+      [
+        ["=1+1, inc", "core", "50", ["a", "b"]],
+        ["bob", null, null, []],
+      ],
+    );
+    const csv = await runCommands(url, ["keys", "import", "-", "--csv"], "name,team\n@carol,core\n");
+    assert.match(csv.stdout, /^name,owner,team,id,key\r\n'@carol,,core,key_\w{20},sk-[\w-]{43}\r\n$/);
+    assert.match(csv.stderr, /only time/);
+    const table = await runCommands(url, ["keys", "import", "-"], `name\n${"x".repeat(100)}\n`);
+    assert.match(table.stdout, /^NAME +ID +KEY\nx{23}… {2}key_\w{20} {2}sk-[\w-]{43}\n$/);
+    const store = await openStore(url);
+    t.after(() => store.close());
+    const authenticator = createAuthenticator({ store, now: Date.now });
+    for (const { key, id } of made) assert.equal((await authenticator.authenticate(key)).key.id, id);
+    assert.equal((await store.keys.list()).length, 4);
+  });
+
+  it("makes no key of a file with a fault, or for a dry run, and says so", async (t) => {
+    const { keys, url } = open(t);
+    await keys("create", "--name", "alice");
+    const faulty = await runCommands(url, ["keys", "import", "-"], "name,rpm\nbob,5\nalice,x\n");
+    assert.deepEqual([faulty.code, faulty.stdout], [1, ""]);
+    assert.match(
+      faulty.stderr,
+      /^error: stdin has 2 problems, and no key was made:\n {2}line 3: rpm: "x".*\n {2}line 3: name: .*"alice" already\.\n$/,
+    );
+    const many = await runCommands(url, ["keys", "import", "-"], `name\n${"key_x\n".repeat(300)}`);
+    assert.equal(many.stderr.split("\n").length, 103);
+    assert.match(many.stderr, /has 599 problems[\s\S]*and 499 more\n$/);
+    const dry = await runCommands(url, ["keys", "import", "-", "--dry-run", "--json"], "name,rpm\nbob,5\n");
+    assert.deepEqual([dry.code, dry.stderr], [0, "stdin is in order: 1 key can be made, and none was.\n"]);
+    assert.deepEqual([JSON.parse(dry.stdout)[0].name, JSON.parse(dry.stdout)[0].rpm], ["bob", 5]);
+    assert.equal(JSON.parse((await keys("list", "--json")).stdout).length, 1);
+  });
+
+  it("makes 10,000 keys of a file in seconds, and none a second time", async (t) => {
+    const { url, keys } = open(t);
+    const names = Array.from({ length: 10_000 }, (_, n) => `user ${n}`);
+    const csv = `name,team,tags,rpm,budget\r\n${names.map((name) => `"${name}",core,"a,b",5,50\r\n`).join("")}`;
+    const started = performance.now();
+    const { stdout, stderr } = await runProgram(url, ["keys", "import", "-", "--csv"], csv);
+    assert.ok(performance.now() - started < 20_000);
+    assert.match(stderr, /making 10000 keys/);
+    const lines = stdout.split("\r\n").slice(1, -1);
+    assert.deepEqual(
+      lines.map((line) => line.split(",")[0]),
+      names,
+    );
+    assert.equal(new Set(lines.map((line) => line.split(",")[4])).size, 10_000);
+    assert.equal((await runCommands(url, ["keys", "import", "-"], csv)).code, 1);
+    assert.equal(JSON.parse((await keys("list", "--json")).stdout).length, 10_000);
   });
 
   it("prints its help on stdout", async (t) => {

@@ -1,6 +1,12 @@
-/** Runs `keys`, `teams` and `usage` in processes of their own, as a shell would. */
+/** Runs `keys`, `teams` and `usage`: in this process, which is quick, or in one of their own, as a shell would. */
 import { spawn } from "node:child_process";
+import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { runCommand } from "../../src/commands/command.ts";
+import { keysCommand } from "../../src/commands/keys.ts";
+import { teamsCommand } from "../../src/commands/teams.ts";
+import { usageCommand } from "../../src/commands/usage.ts";
 
 export interface CommandResult {
   readonly code: number | null;
@@ -10,16 +16,29 @@ export interface CommandResult {
 
 /** A command line such as `keys create --name alice`, its words already apart. */
 export async function runCommands(databaseUrl: string, args: readonly string[], stdin = ""): Promise<CommandResult> {
-  const source = (path: string) => JSON.stringify(new URL(`../../src/commands/${path}`, import.meta.url).href);
-  const script = `
-    import { runCommand } from ${source("command.ts")};
-    import { keysCommand } from ${source("keys.ts")};
-    import { teamsCommand } from ${source("teams.ts")};
-    import { usageCommand } from ${source("usage.ts")};
-    const io = { env: process.env, stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
-    const [name, ...args] = process.argv.slice(1);
-    process.exitCode = await runCommand({ keys: keysCommand, teams: teamsCommand, usage: usageCommand }[name](io), args, io);`;
-  const child = spawn(process.execPath, ["--input-type=module", "-e", script, "--", ...args], {
+  const written = { stdout: "", stderr: "" };
+  const sink = (name: keyof typeof written) => ({
+    write(chunk: string) {
+      written[name] += chunk;
+    },
+  });
+  const io = {
+    env: { DATABASE_URL: databaseUrl },
+    stdin: Readable.from([Buffer.from(stdin)]),
+    stdout: sink("stdout"),
+    stderr: sink("stderr"),
+  };
+  const [name, ...rest] = args;
+  const command = { keys: keysCommand, teams: teamsCommand, usage: usageCommand }[name ?? ""];
+  if (command === undefined) throw new Error(`no such command: ${name}`);
+  const code = await runCommand(command(io), rest, io);
+  return { code, ...written };
+}
+
+/** The same through the program's own entry point. */
+export async function runProgram(databaseUrl: string, args: readonly string[], stdin = ""): Promise<CommandResult> {
+  const main = fileURLToPath(new URL("../../src/main.js", import.meta.url));
+  const child = spawn(process.execPath, [main, ...args], {
     env: { ...process.env, DATABASE_URL: databaseUrl },
     stdio: ["pipe", "pipe", "pipe"],
   });
