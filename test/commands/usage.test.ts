@@ -9,7 +9,7 @@ import { type CommandResult, runCommands } from "./run-commands.ts";
 const NOON = Date.parse("2025-11-21T12:00:00Z");
 const DAY_MS = 86_400_000;
 
-describe("usage", { concurrency: 2 }, () => {
+describe("usage", () => {
   it("prints an empty array before the first call", async (t) => {
     const result = await runCommands(`sqlite:${tempDir(t)}/gateway.db`, ["usage", "--json"]);
     assert.deepEqual(result, { code: 0, stdout: "[]\n", stderr: "" });
@@ -26,6 +26,8 @@ describe("usage", { concurrency: 2 }, () => {
       cost_usd: "0.000075000001",
       estimated_requests: 0,
       unpriced_requests: 1,
+      errors: 0,
+      interrupted: 0,
     };
     assert.deepEqual(JSON.parse((await usage("--json")).stdout), [{ key_id: keyId, name: "=alice, inc", ...numbers }]);
     assert.deepEqual(JSON.parse((await usage("--by", "team", "--json")).stdout), [{ team: null, ...numbers }]);
@@ -46,10 +48,10 @@ describe("usage", { concurrency: 2 }, () => {
     assert.equal(lines.length, 4);
     assert.match(
       lines[0] ?? "",
-      /^DAY +REQUESTS +INPUT +OUTPUT +CACHE READ +CACHE WRITE +COST USD +ESTIMATED +UNPRICED$/,
+      /^DAY +REQUESTS +INPUT +OUTPUT +CACHE READ +CACHE WRITE +COST USD +ESTIMATED +UNPRICED +ERRORS +INTERRUPTED$/,
     );
-    assert.match(lines[1] ?? "", /^2025-11-21 +1 +1,000 +5 +0 +0 +- +0 +1$/);
-    assert.match(lines[3] ?? "", /^TOTAL +2 +3,000 +10 +0 +0 +<0\.0001 +0 +1$/);
+    assert.match(lines[1] ?? "", /^2025-11-21 +1 +1,000 +5 +0 +0 +- +0 +1 +0 +0$/);
+    assert.match(lines[3] ?? "", /^TOTAL +2 +3,000 +10 +0 +0 +<0\.0001 +0 +1 +0 +0$/);
   });
 
   it("prints CSV that no spreadsheet takes for a formula", async (t) => {
@@ -57,7 +59,7 @@ describe("usage", { concurrency: 2 }, () => {
     assert.equal(
       (await usage("--csv")).stdout,
       "key_id,name,requests,input_tokens,output_tokens,cache_read_tokens,cache_write_tokens,cost_usd," +
-        `estimated_requests,unpriced_requests\r\n${keyId},"'=alice, inc",2,3000,10,0,0,0.000075000001,0,1\r\n`,
+        `estimated_requests,unpriced_requests,errors,interrupted\r\n${keyId},"'=alice, inc",2,3000,10,0,0,0.000075000001,0,1,0,0\r\n`,
     );
   });
 
@@ -108,7 +110,7 @@ interface Opened {
 /** One call on each of two days, the second with a price. The store stays open, as that of a running gateway. */
 async function openWithCalls(t: TestContext): Promise<Opened> {
   const { store, url } = await openTempStore(t);
-  const { key } = await createKeys(store, { now: Date.now, randomBytes }).create({ name: "=alice, inc" });
+  const { key } = await createKeys(store, { now: Date.now, randomBytes, by: "test" }).create({ name: "=alice, inc" });
   const ledger = createLedger(store.calls);
   for (const [id, startedAt, inputTokens] of [
     ["first", NOON, 1000],
@@ -124,5 +126,8 @@ async function openWithCalls(t: TestContext): Promise<Opened> {
 
 function call(id: string, keyId: string, startedAt: number) {
   const models = { modelRequested: "nova", modelInvoked: "us.nova" };
-  return { id, keyId, dialect: "openai-chat", ...models, region: "us-east-1", stream: false, startedAt };
+  return {
+    ...{ id, keyId, team: null, instance: "here", dialect: "openai-chat", ...models, region: "us-east-1" },
+    ...{ stream: false, startedAt, inputEstimate: 1, reserved: 0n, budgets: [] },
+  };
 }
