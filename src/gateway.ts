@@ -17,7 +17,7 @@ import { createConverseCalls, type SignedCall } from "./bedrock/converse-call.ts
 import { awsCredentials, bearerCredentials, type CredentialSource } from "./bedrock/credentials.ts";
 import { type Egress, type IncomingAnswer, sendThrough } from "./bedrock/egress.ts";
 import { type Endpoint, regionalEndpoint } from "./bedrock/endpoints.ts";
-import type { AwsConfig, Config } from "./config.ts";
+import type { AwsConfig, Config, Environment } from "./config.ts";
 import { dialects } from "./dialects/index.ts";
 import { createExchange, type Refusal } from "./extproc/exchange.ts";
 import { startExtProcServer } from "./extproc/server.ts";
@@ -30,7 +30,7 @@ import { createTargets } from "./models/targets.ts";
 import { type OperatorConfig, parseOperatorConfig } from "./operator-config.ts";
 import { openStore } from "./store/open.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
-import { NO_TRACING, type Tracing } from "./telemetry/tracing.ts";
+import { createTracing } from "./telemetry/tracing.ts";
 import { createCallRecorder } from "./usage/call-record.ts";
 import { createLedger } from "./usage/ledger.ts";
 import { createPrices } from "./usage/prices.ts";
@@ -55,8 +55,8 @@ export interface GatewayOptions {
   readonly credentials?: CredentialSource;
   /** GATEWAY_CONFIG's content; without it the defaults. */
   readonly operator?: OperatorConfig;
-  /** Without one nothing is traced. It is shut down with the gateway. */
-  readonly tracing?: Tracing;
+  /** For OpenTelemetry's variables, which say whether and where to traces go; without it nothing is traced. */
+  readonly environment?: Environment;
 }
 
 /** How long closings that the database has not taken yet may hold up the end. */
@@ -68,7 +68,7 @@ export async function startGateway({
   log,
   credentials = createCredentials(config, log),
   operator = parseOperatorConfig("", "", config.aws.region),
-  tracing = NO_TRACING,
+  environment = {},
 }: GatewayOptions): Promise<Gateway> {
   const { aws, egress } = config;
   const now = Date.now;
@@ -95,6 +95,7 @@ export async function startGateway({
       prices.priceOf({ modelId, foundationModel: undefined, region: aws.region, at: now() }) !== undefined,
     endpointOf,
   });
+  const tracing = await createTracing({ environment, version, endpointOf, onFault: (message) => log.warn(message) });
   const limiter = createLimiter({ redis: sharedLimits(config, operator, log) });
   // What has been started, to be ended in the opposite order.
   const started: (() => Promise<unknown>)[] = [() => tracing.shutdown(), () => limiter.close()];

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { CredentialSource } from "./bedrock/credentials.ts";
-import type { Config } from "./config.ts";
+import type { Config, Environment } from "./config.ts";
 import { type CertificateWatch, watchCertificates } from "./envoy/certificates.ts";
 import { renderEnvoyConfig } from "./envoy/config.ts";
 import { type EnvoyProcess, startEnvoy } from "./envoy/process.ts";
@@ -35,6 +35,8 @@ export interface StandaloneOptions {
   /** Path of the Envoy binary. */
   readonly envoy: string;
   readonly credentials?: CredentialSource;
+  /** For OpenTelemetry's variables. */
+  readonly environment?: Environment;
   /** Changes Envoy's configuration once more: for tests. */
   readonly adaptEnvoyConfig?: (yaml: string) => string;
   /** A file descriptor for Envoy's log and access log; stderr by default. */

@@ -21,6 +21,7 @@ import { runnable } from "./start.ts";
 
 const REGION = "us-east-1";
 const MODEL = "amazon.nova-lite-v1:0";
+const ADMIN_TOKEN_BYTES = 18;
 const KEY_LIFETIME_MS = 24 * 60 * 60_000;
 /** Milliseconds between two words of a streamed answer, so that a person sees it stream. */
 const PACE_MS = 25;
@@ -35,7 +36,8 @@ export function demoCommand(io: CommandIo): Command {
       const envoyLog = join(folder, "envoy.log");
       const envoyLogFile = await open(envoyLog, "a");
       try {
-        const { config, operator } = await demoSettings(io, simulator.url);
+        const adminToken = io.env.ADMIN_TOKEN?.trim() || randomBytes(ADMIN_TOKEN_BYTES).toString("base64url");
+        const { config, operator } = await demoSettings(io, simulator.url, adminToken);
         const log = createLogger(config.logLevel);
         const credentials = refreshingCredentials({
           load: async () => SIMULATOR_CREDENTIALS,
@@ -43,11 +45,22 @@ export function demoCommand(io: CommandIo): Command {
           onError: () => {},
         });
         const standalone = await started(
-          startStandalone({ config, operator, log, envoy, credentials, envoyStderr: envoyLogFile.fd }),
+          startStandalone({
+            config,
+            operator,
+            log,
+            envoy,
+            credentials,
+            environment: io.env,
+            envoyStderr: envoyLogFile.fd,
+          }),
         );
         try {
           const key = await makeKey(config.databaseUrl);
-          io.stdout.write(welcome({ url: standalone.url, adminPort: standalone.adminPort, key, envoyLog }));
+          const page = `http://127.0.0.1:${standalone.adminPort}/`;
+          // One that was given is known to whoever gave it.
+          const token = io.env.ADMIN_TOKEN?.trim() ? "ADMIN_TOKEN's value" : adminToken;
+          io.stdout.write(welcome({ url: standalone.url, page, token, key, envoyLog }));
           await runUntilSignal(runnable(standalone, config), log);
         } finally {
           await standalone.stop(0);
@@ -61,12 +74,13 @@ export function demoCommand(io: CommandIo): Command {
 }
 
 /** The operator's own settings, but for what makes it AWS. */
-function demoSettings(io: CommandIo, simulatorUrl: string): Promise<Settings> {
+function demoSettings(io: CommandIo, simulatorUrl: string, adminToken: string): Promise<Settings> {
   const { AWS_BEARER_TOKEN_BEDROCK: _, AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: __, ...env } = io.env;
   return readSettings({
     HOST: "127.0.0.1",
     LOG_LEVEL: "warn",
     ...env,
+    ADMIN_TOKEN: adminToken,
     AWS_REGION: REGION,
     AWS_ENDPOINT_URL_BEDROCK_RUNTIME: simulatorUrl,
     AWS_ENDPOINT_URL_BEDROCK: simulatorUrl,
@@ -84,17 +98,16 @@ async function makeKey(databaseUrl: string): Promise<string> {
   }
 }
 
-function welcome({
-  url,
-  adminPort,
-  key,
-  envoyLog,
-}: {
-  url: string;
-  adminPort: number;
-  key: string;
-  envoyLog: string;
-}): string {
+interface Welcome {
+  readonly url: string;
+  /** The usage page's address. */
+  readonly page: string;
+  readonly token: string;
+  readonly key: string;
+  readonly envoyLog: string;
+}
+
+function welcome({ url, page, token, key, envoyLog }: Welcome): string {
   const body = JSON.stringify({ model: MODEL, messages: [{ role: "user", content: "Hello!" }] });
   const insecure = url.startsWith("https:") ? "-k " : "";
   return `
@@ -108,7 +121,8 @@ Try it:
 
   curl ${insecure}${url}/v1/chat/completions -H "Authorization: Bearer ${key}" -H "Content-Type: application/json" -d '${body}'
 
-OpenAI clients take base URL ${url}/v1 and this key. Admin: http://127.0.0.1:${adminPort}/readyz
+OpenAI clients take base URL ${url}/v1 and this key.
+Who used what, and the keys: ${page} (token: ${token})
 Envoy's log and access log: ${envoyLog}
 Ctrl-C ends it.
 `;

@@ -24,7 +24,9 @@ export function startCommand(io: CommandIo): Command {
       const credentials = createCredentials(config, log);
       await requireCredentials(credentials);
       const envoy = await started(findEnvoy({ env: io.env, log: (line) => io.stderr.write(`${line}\n`) }));
-      const standalone = await started(startStandalone({ config, operator, log, envoy, credentials }));
+      const standalone = await started(
+        startStandalone({ config, operator, log, envoy, credentials, environment: io.env }),
+      );
       io.stderr.write(
         `Bedrock Gateway is ready on ${standalone.url} (region ${config.aws.region}; admin on port ${standalone.adminPort}).\n` +
           `Make a key with: npm run -s keys -- create --name NAME\n`,
@@ -41,7 +43,7 @@ export function serveCommand(io: CommandIo): Command {
       const log = createLogger(config.logLevel);
       const credentials = createCredentials(config, log);
       await requireCredentials(credentials);
-      const gateway = await started(startGateway({ config, operator, log, credentials }));
+      const gateway = await started(startGateway({ config, operator, log, credentials, environment: io.env }));
       const certificates = await publishCertificate(config, log);
       log.info({ listen: config.extProcListen, admin_port: gateway.adminPort, region: config.aws.region }, "ready");
       const stop = async () => {
