@@ -1,0 +1,72 @@
+/**
+ * The admin port as it is, over a SQLite store of its own, for tests of the page.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createKeys, type Keys, sha256Hex } from "../../../src/access/keys.ts";
+import { createTeams, type Teams } from "../../../src/access/teams.ts";
+import { createAdminApp } from "../../../src/admin/app.ts";
+import { usagePage } from "../../../src/admin/page/index.ts";
+import { startAdminServer } from "../../../src/admin/server.ts";
+import { openStore } from "../../../src/store/open.ts";
+import type { Store } from "../../../src/store/store.ts";
+
+export const ADMIN_TOKEN = "admin-token-of-the-tests";
+
+export interface AdminPort {
+  readonly url: string;
+  readonly store: Store;
+  readonly keys: Keys;
+  readonly teams: Teams;
+  /** What the API answers to who has the token. */
+  get(path: string): Promise<unknown>;
+  /** From now on nobody listens. */
+  stop(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startAdminPort({ port = 0 } = {}): Promise<AdminPort> {
+  const folder = mkdtempSync(join(tmpdir(), "gateway-page-"));
+  const store = await openStore(`sqlite:${join(folder, "gateway.db")}`);
+  const keys = createKeys(store, { now: Date.now, randomBytes, by: "admin" });
+  const teams = createTeams(store, { now: Date.now, by: "admin" });
+  const app = createAdminApp({
+    store,
+    keys,
+    teams,
+    tokenSha256: sha256Hex(ADMIN_TOKEN),
+    now: Date.now,
+    randomBytes,
+    notReady: () => undefined,
+    page: usagePage(),
+    log: { info: () => {}, warn: () => {}, error: () => {} },
+  });
+  const server = await startAdminServer({ host: "127.0.0.1", port, app });
+  const url = `http://127.0.0.1:${server.port}`;
+  let listening = true;
+
+  async function stop(): Promise<void> {
+    if (!listening) return;
+    listening = false;
+    await server.close();
+  }
+
+  return {
+    url,
+    store,
+    keys,
+    teams,
+    async get(path) {
+      const answer = await fetch(`${url}/api${path}`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
+      return answer.json();
+    },
+    stop,
+    async close() {
+      await stop();
+      await store.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
