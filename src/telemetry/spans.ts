@@ -32,19 +32,19 @@ import {
   secondsToFirstToken,
   serverAddress,
 } from "./conventions.ts";
+import { withoutRepeats } from "./fault-reports.ts";
 import type { AttemptSpan, ExchangeOutcome, ExchangeSpan, ExchangeStart, Tracing, TracingOptions } from "./tracing.ts";
 
 const SERVICE = "bedrock-gateway";
 const SHUTDOWN_MS = 2_000;
 const MAX_REQUEST_ID = 128;
-const MAX_FAULT = 1_000;
 
 /** https://opentelemetry.io/docs/specs/semconv/registry/attributes/http/: any other one is `_OTHER`. */
 const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]);
 
-export function startTracing({ environment, version, endpointOf, onFault }: TracingOptions): Tracing {
+export function startTracing({ environment, version, endpointOf, now, onFault }: TracingOptions): Tracing {
   // OTEL_LOG_LEVEL makes the SDK write to the console instead.
-  const report = (...parts: unknown[]) => onFault(parts.join(" ").slice(0, MAX_FAULT));
+  const report = withoutRepeats(onFault, now);
   diag.setLogger({ ...silent, warn: report, error: report }, { logLevel: DiagLogLevel.WARN });
   const sdk = new NodeSDK({
     // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before these.

@@ -48,7 +48,8 @@ export interface TracingOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly version: string;
   readonly endpointOf: (region: string) => Endpoint;
-  /** Spans can't be sent, or a setting is wrong. */
+  readonly now: () => number;
+  /** Spans can't be sent, or a setting is wrong. The same again is said once a minute. */
   readonly onFault: (message: string) => void;
 }
 

@@ -14,6 +14,7 @@ const tracing = await createTracing({
   environment: process.env,
   version: "1.2.3",
   endpointOf,
+  now: Date.now,
   onFault: (message) => faults.push(message),
 });
 const traceIds = requests.map((headers) => traceExchange(tracing, headers) ?? null);

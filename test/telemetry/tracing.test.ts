@@ -21,7 +21,10 @@ const off: readonly (readonly [why: string, environment: Record<string, string>]
 ];
 for (const [why, environment] of off) {
   it(`traces nothing when ${why}`, async () => {
-    assert.equal(await createTracing({ environment, version: "1", endpointOf, onFault: assert.fail }), NO_TRACING);
+    assert.equal(
+      await createTracing({ environment, version: "1", endpointOf, now: Date.now, onFault: assert.fail }),
+      NO_TRACING,
+    );
   });
 }
 
