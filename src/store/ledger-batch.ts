@@ -69,6 +69,11 @@ export interface NewRow {
 
 type Answer<T> = T | Promise<T>;
 
+/** Whether the batch writes one row a call and reads nothing: it needs no transaction of several statements. */
+export function onlyInserts(operations: readonly LedgerOperation[]): boolean {
+  return operations.every((operation) => operation.kind === "open" && operation.call.budgets.length === 0);
+}
+
 export interface LedgerTables {
   /** Closes those that are open, and gives them. No id twice. */
   closeRows(closings: readonly CloseOperation[]): Answer<JustClosed[]>;
@@ -83,8 +88,7 @@ export interface LedgerTables {
   insertRows(rows: readonly NewRow[]): Answer<string[]>;
   /** The rows of `subjects`; nobody else reads them so until the end of the transaction, nor writes those of `others`. */
   lockSpend(subjects: readonly string[], others: readonly string[]): Answer<Map<string, Spend>>;
-  addSpend(increments: readonly SpendIncrement[]): Answer<unknown>;
-  addHours(increments: readonly HourIncrement[]): Answer<unknown>;
+  addSums(spend: readonly SpendIncrement[], hours: readonly HourIncrement[]): Answer<unknown>;
 }
 
 /** What is yielded is an answer of the tables, what comes back is its value. */
@@ -122,9 +126,8 @@ function* settleOnce(operations: readonly LedgerOperation[], tables: LedgerTable
   if (endings.length > 0) yield* endRows(endings, batch);
   if (openings.length > 0) yield* openRows(openings, batch);
   const spend = batch.spend.sorted();
-  if (spend.length > 0) yield* asked(tables.addSpend(spend));
   const hours = batch.hours.sorted();
-  if (hours.length > 0) yield* asked(tables.addHours(hours));
+  if (spend.length + hours.length > 0) yield* asked(tables.addSums(spend, hours));
   return batch.settled;
 }
 

@@ -62,11 +62,9 @@ export function sqliteLedgerTables(db: DatabaseSync): LedgerTables {
       }
       return found;
     },
-    addSpend(increments) {
-      for (const increment of increments) addSpend.run(...SPEND.values(increment));
-    },
-    addHours(increments) {
-      for (const increment of increments) addHour.run(...HOUR.values(increment));
+    addSums(spend, hours) {
+      for (const increment of spend) addSpend.run(...SPEND.values(increment));
+      for (const increment of hours) addHour.run(...HOUR.values(increment));
     },
   };
 }
