@@ -117,8 +117,9 @@ function remedyFor(error: unknown): string {
   if (state === "3D000") return "; create the database first";
   if (state === "42501") return "; let the user create tables there (GRANT CREATE ON SCHEMA …)";
   if (state === "25006") return "; give the address of the primary server";
-  if (state === "" && error instanceof Error && "syscall" in error)
-    return "; check the host and the port, and that the server runs";
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "ERR_INVALID_URL") return "; special characters in the user and the password must be percent-encoded";
+  if (error instanceof Error && "syscall" in error) return "; check the host and the port, and that the server runs";
   return "";
 }
 

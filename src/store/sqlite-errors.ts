@@ -29,7 +29,7 @@ export function sqliteError(error: unknown): unknown {
   if (CONFLICTS.includes(code)) return new StoreConflict(error.message, { cause: error });
   const meaning = UNAVAILABLE[code & 255];
   if (meaning === undefined) return error;
-  return new StoreUnavailable(`the SQLite database can't be used, ${meaning} (${error.message})`, { cause: error });
+  return new StoreUnavailable(`the SQLite database can't be used: ${meaning} (${error.message})`, { cause: error });
 }
 
 function resultCode(error: unknown): number | undefined {
