@@ -19,6 +19,8 @@ export interface CommandIo {
   readonly stderr: TextSink;
 }
 
+export type CommandFactory = (io: CommandIo) => Command;
+
 export interface TextSink {
   write(text: string): unknown;
 }
