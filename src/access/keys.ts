@@ -95,6 +95,8 @@ export function createKeys(store: Pick<Store, "keys">, { now, randomBytes, by }:
   }
 
   async function show(ref: string): Promise<Key> {
+    // No name has it, and PostgreSQL refuses to look for it.
+    if (ref.includes("\0")) throw unknown(ref);
     const byId = ref.startsWith(KEY_ID_PREFIX) ? await store.keys.get(ref) : undefined;
     return byId ?? onlyOne(ref, await store.keys.findByName(ref));
   }

@@ -37,6 +37,7 @@ export function createTeams(store: Pick<Store, "keys" | "teams">, { now, by }: T
   const change = (): Change => ({ at: now(), by });
 
   async function show(name: string): Promise<TeamOverview> {
+    assertFindable(name);
     const [settings, keys] = await Promise.all([store.teams.get(name), store.keys.list()]);
     const named = keys.filter((key) => key.team === name);
     if (settings === undefined && named.length === 0) throw unknown(name);
@@ -64,9 +65,15 @@ export function createTeams(store: Pick<Store, "keys" | "teams">, { now, by }: T
       return show(name);
     },
     async remove(name) {
+      assertFindable(name);
       if (!(await store.teams.remove(name, change()))) throw unknown(name);
     },
   };
+}
+
+/** No team has it in its name, and PostgreSQL refuses to look for it. */
+function assertFindable(name: string): void {
+  if (name.includes("\0")) throw unknown(name);
 }
 
 function unknown(name: string): KeyNotFoundError {

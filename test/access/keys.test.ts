@@ -133,12 +133,12 @@ describe("createKeys", () => {
     const { keys } = await openKeys(t);
     const operations = [
       ...[keys.show("bob"), keys.revoke("bob"), keys.rotate("bob"), keys.update("bob", { rpm: 1 })],
-      ...[keys.block("bob"), keys.unblock("bob"), keys.show("key_0123")],
+      ...[keys.block("bob"), keys.unblock("bob"), keys.show("key_0123"), keys.show("bob\0")],
     ];
     for (const operation of operations) {
       await assert.rejects(operation, (error: unknown) => {
         assert.ok(error instanceof KeyNotFoundError && error instanceof KeyInputError);
-        return /no key with the id or name "(bob|key_0123)"/.test(error.message);
+        return /no key with the id or name "(bob|key_0123|bob\\u0000)"/.test(error.message);
       });
     }
   });

@@ -49,7 +49,7 @@ describe("createTeams", () => {
     await teams.remove("core");
     assert.deepEqual(await teams.show("core"), { name: "core", settings: null, keys: 1 });
     await assert.rejects(teams.remove("core"), KeyNotFoundError);
-    await assert.rejects(teams.show("nobody"), KeyNotFoundError);
+    for (const name of ["nobody", "", "core\0"]) await assert.rejects(teams.show(name), KeyNotFoundError);
   });
 
   it("notes who changed what", async (t) => {

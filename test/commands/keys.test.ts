@@ -7,6 +7,7 @@ import { describe, it, type TestContext } from "node:test";
 import { createAuthenticator } from "../../src/access/authenticate.ts";
 import { createKeys } from "../../src/access/keys.ts";
 import { openStore } from "../../src/store/open.ts";
+import { postgresMissing, sharedPostgres } from "../servers/postgres.ts";
 import { openTempStore, tempDir } from "../store/temp-store.ts";
 import { type CommandResult, runCommands, runProgram } from "./run-commands.ts";
 
@@ -323,6 +324,54 @@ describe("keys", () => {
     assert.equal(new Set(lines.map((line) => line.split(",")[4])).size, 10_000);
     assert.equal((await runCommands(url, ["keys", "import", "-"], csv)).code, 1);
     assert.equal(JSON.parse((await keys("list", "--json")).stdout).length, 10_000);
+  });
+
+  it("does the same over PostgreSQL", { skip: postgresMissing() }, async (t) => {
+    const server = await sharedPostgres();
+    const url = await server.createDatabase();
+    const keys = (...args: string[]) => runCommands(url, ["keys", ...args]);
+    const created = await keys(
+      "create",
+      "--name",
+      "alice",
+      "--team",
+      "core",
+      "--tags",
+      "a,日本",
+      "--budget",
+      "50",
+      "--json",
+    );
+    const { key: secret, id } = JSON.parse(created.stdout);
+    assert.equal((await runCommands(url, ["keys", "import", "-"], "name,budget\nbob,9000000\n=x,\n")).code, 0);
+    await keys("update", "alice", "--rpm", "5");
+    await keys("block", "alice");
+    await runCommands(url, ["teams", "set", "core", "--budget", "0.000001"]);
+    const shown = JSON.parse((await keys("show", "alice", "--json")).stdout);
+    assert.deepEqual(
+      [shown.status, shown.rpm, shown.tags, shown.budget_usd, shown.spent_usd],
+      ["blocked", 5, ["a", "日本"], "50", "0"],
+    );
+    await keys("unblock", "alice");
+    const names = JSON.parse((await keys("list", "--json")).stdout).map(({ name }: { name: string }) => name);
+    assert.deepEqual(names.toSorted(), ["=x", "alice", "bob"]);
+    const actions = JSON.parse((await keys("audit", "alice", "--json")).stdout).map(
+      (row: { action: string }) => row.action,
+    );
+    assert.deepEqual(actions, ["key.unblock", "key.block", "key.update", "key.create"]);
+    const team = JSON.parse((await runCommands(url, ["teams", "show", "core", "--json"])).stdout);
+    assert.deepEqual([team.keys, team.budget_usd, team.spent_usd], [1, "0.000001", "0"]);
+    const store = await openStore(url);
+    t.after(() => store.close());
+    const caller = await createAuthenticator({ store, now: Date.now }).authenticate(secret);
+    assert.deepEqual([caller.key.id, caller.team?.budget], [id, 1_000_000n]);
+  });
+
+  it("says in one line that PostgreSQL can't be reached", async () => {
+    const { code, stdout, stderr } = await runCommands("postgres://u:secret@127.0.0.1:1/gateway", ["keys", "list"]);
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.match(stderr, /^error: DATABASE_URL: [^\n]+\n$/);
+    assert.doesNotMatch(stderr, /secret/);
   });
 
   it("prints its help on stdout", async (t) => {
