@@ -45,9 +45,9 @@ describe("limits of one process", () => {
   it("name the longest wait where key and team refuse", async (t) => {
     freezeTime(t);
     const limiter = createLimiter();
-    await limiter.admit(caller({ id: "key_2" }, { rpm: 1 }));
-    t.mock.timers.tick(20_000);
     await limiter.admit(caller({ rpm: 1 }, {}));
+    t.mock.timers.tick(20_000);
+    await limiter.admit(caller({ id: "key_2" }, { rpm: 1 }));
     const { retryAfter, headers } = await refusal(limiter.admit(caller({ rpm: 1 }, { rpm: 1 })));
     assert.equal(retryAfter, 60);
     assert.deepEqual(headers, requestHeaders(1, 0, "1m0s"));

@@ -13,7 +13,7 @@ import { caller } from "./callers.ts";
 const alice = caller({ rpm: 3 });
 const single = caller({ parallel: 1 });
 
-describe("a limiter that loses its server", { skip: redisMissing }, () => {
+describe("a limiter that loses its server", { skip: redisMissing, concurrency: 4 }, () => {
   it("counts by itself when a killed server is gone, in the middle of load, and together again when it is back", async (t) => {
     const redis = await server(t);
     const { limiter, heard } = limiterOn(t, redis.url, "local");
@@ -144,17 +144,19 @@ describe("a limiter that loses its server", { skip: redisMissing }, () => {
   });
 });
 
-describe("places of gateways that share a server", { skip: redisMissing }, () => {
+describe("places of gateways that share a server", { skip: redisMissing, concurrency: 4 }, () => {
   it("come back by themselves when a gateway was killed", async (t) => {
     const redis = await server(t);
     const gateway = await gatewayWithOnePlace(t, redis.url, 1000);
     const { limiter } = limiterOn(t, redis.url, "local", 1000);
+    const two = caller({ parallel: 2 });
+    await limiter.admit(two);
     await sleep(1200);
-    await assert.rejects(limiter.admit(single), "it renews while it lives");
+    await assert.rejects(limiter.admit(two), "it renews while it lives");
     gateway.kill("SIGKILL");
     const begun = performance.now();
     await until(() =>
-      limiter.admit(single).then(
+      limiter.admit(two).then(
         () => true,
         () => false,
       ),
@@ -176,6 +178,16 @@ describe("places of gateways that share a server", { skip: redisMissing }, () =>
     (await limiter.admit(single)).release();
   });
 
+  it("are taken again at once on a server that begins anew", async (t) => {
+    const redis = await server(t);
+    const { limiter, heard } = limiterOn(t, redis.url, "local");
+    await limiter.admit(single);
+    await redis.kill();
+    await redis.start();
+    await until(() => heard.at(-1) === "back");
+    await assert.rejects(limiter.admit(single));
+  });
+
   it("are given back when a gateway ends with calls that run", async (t) => {
     const redis = await server(t);
     const ending = limiterOn(t, redis.url, "local");
@@ -185,7 +197,7 @@ describe("places of gateways that share a server", { skip: redisMissing }, () =>
   });
 });
 
-/** Another process, which holds the only place of `single` until it is killed. */
+/** Another process, which holds a place of `single` until it is killed. */
 async function gatewayWithOnePlace(t: TestContext, url: string, leaseMs: number): Promise<ChildProcess> {
   const code = `
     const { createLimiter } = await import(${JSON.stringify(import.meta.resolve("../../src/access/limits.ts"))});

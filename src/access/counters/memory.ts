@@ -26,7 +26,7 @@ export function createMemoryCounters(): Counters {
   let turn: Promise<unknown> = Promise.resolve();
 
   function inTurn<T>(step: () => Promise<T>): Promise<T> {
-    const mine = turn.then(step);
+    const mine = turn.then(step, step);
     turn = mine;
     return mine;
   }
