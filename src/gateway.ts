@@ -95,7 +95,13 @@ export async function startGateway({
       prices.priceOf({ modelId, foundationModel: undefined, region: aws.region, at: now() }) !== undefined,
     endpointOf,
   });
-  const tracing = await createTracing({ environment, version, endpointOf, now, onFault: (message) => log.warn(message) });
+  const tracing = await createTracing({
+    environment,
+    version,
+    endpointOf,
+    now,
+    onFault: (message) => log.warn(message),
+  });
   const limiter = createLimiter({ redis: sharedLimits(config, operator, log) });
   // What has been started, to be ended in the opposite order.
   const started: (() => Promise<unknown>)[] = [() => tracing.shutdown(), () => limiter.close()];
