@@ -5,7 +5,7 @@
  * Text is compared, as the client wrote it: `anthropic.*` means neither `us.anthropic.…` nor an ARN; `*anthropic.*` means
  * both. Where the client wrote an alias, a pattern may fit its name or what it stands for: `gpt-4o`, or `gpt*`, in a list is
  * the operator's word that the key may use that alias, whatever is behind it, and `amazon.*` opens the aliases of Amazon's
- * models and no others. Fallbacks are the operator's choice for the alias or model they belong to, and are not asked about.
+ * models and no others.
  */
 import { GatewayError } from "../errors.ts";
 import { matchesGlob } from "../glob.ts";
