@@ -134,5 +134,8 @@ function unknownPath(app: AdminApp, { req }: { req: { path: string; method: stri
 function fits(pattern: string, path: string): boolean {
   const wanted = pattern.split("/");
   const given = path.split("/");
-  return wanted.length === given.length && wanted.every((part, i) => part.startsWith(":") || part === given[i]);
+  return (
+    wanted.length === given.length &&
+    wanted.every((part, i) => part === given[i] || (part.startsWith(":") && given[i] !== ""))
+  );
 }

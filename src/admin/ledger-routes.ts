@@ -42,7 +42,7 @@ export function mountLedger(app: AdminApp, { store, now }: LedgerRoutesOptions):
       tag: "usage",
       summary: "What every key and team with a budget has spent of it",
       description: "Revoked keys are left out.",
-      answers: { 200: ok("Budgets of teams, then of keys", schemas.budgetsJson) },
+      answers: { 200: ok("Budgets of teams, then of keys", schemas.budgetsJson), ...WRONG },
     }),
     takes("query", schemas.noParameters),
     async (context) => {

@@ -25,7 +25,7 @@ export function mountTeams(app: AdminApp, { teams, calls, now }: TeamsRoutesOpti
       tag: "teams",
       summary: "List teams by name",
       description: "A team is there when a key names it, or when it has been given limits or a note.",
-      answers: { 200: ok("Teams", schemas.teamsJson) },
+      answers: { 200: ok("Teams", schemas.teamsJson), 400: failure("There are no parameters") },
     }),
     takes("query", schemas.noParameters),
     async (context) => context.json((await teams.list()).map(teamJson)),

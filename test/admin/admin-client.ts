@@ -97,7 +97,8 @@ async function send(
   call.on("error", reject);
   call.on("response", async (response) => {
     const text = (await buffer(response)).toString();
-    const json = response.headers["content-type"]?.startsWith("application/json") ? JSON.parse(text) : undefined;
+    const isJson = response.headers["content-type"]?.startsWith("application/json") && method !== "HEAD";
+    const json = isJson ? JSON.parse(text) : undefined;
     resolve({ status: response.statusCode ?? 0, headers: response.headers, text, json });
   });
   call.end(bytes);

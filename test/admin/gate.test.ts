@@ -269,7 +269,6 @@ describe("the names of the admin port", () => {
       "::1",
       "a@localhost",
       "localhost:x",
-      "",
     ]) {
       assert.ok([400, 403].includes(await status(admin, "/api/session", host)), host);
       assert.ok([400, 403].includes(await status(admin, "/openapi.json", host)), host);
