@@ -164,7 +164,7 @@ export interface Database {
   readonly reports: Kysely<Tables>;
   /**
    * One transaction. On SQLite it has locked out all other writers, this process's grouped writes among them, from its
-   * begin: `work` must wait for nothing but its own statements.
+   * begin: `work` must wait for nothing but its own statements. On PostgreSQL it may run again after a deadlock.
    */
   write<T>(work: (transaction: Transaction<Tables>) => Promise<T>): Promise<T>;
   close(): Promise<void>;

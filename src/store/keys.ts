@@ -4,7 +4,7 @@
  * Of a key's secrets the newest is the one that was not replaced: `rotate` gives all others an end. A change reads the
  * key's row under a lock first, so that the audit says what it really was.
  */
-import type { Kysely, Selectable, Transaction } from "kysely";
+import type { InferResult, Kysely, Selectable, Transaction } from "kysely";
 import { type Changes, describeLimits, difference, isoOrNull, writeAudit } from "./audit.ts";
 import { integer, integerOrNull, list } from "./columns.ts";
 import type { Database, KeysTable, Tables } from "./database.ts";
@@ -12,11 +12,15 @@ import { limitColumns, toLimits } from "./limits.ts";
 import type { AuditAction, Change, FoundSecret, Key, KeySettings, KeyStore, NewKey, NewSecret } from "./store.ts";
 import { toTeam } from "./teams.ts";
 
+type FoundRow = InferResult<ReturnType<typeof selectBySecret>>[number];
+
 /** Rows of one INSERT: PostgreSQL takes 65,535 parameters, SQLite 32,766. */
 const ROWS_AT_ONCE = 500;
 
 export function createKeys(database: Database): KeyStore {
   const { query } = database;
+  // Made once: every key that is used is looked up every second, and making the SQL costs as much as running it.
+  const secretQuery = selectBySecret(query, "").compile();
 
   /** Changes what is known of a key, and notes it; undefined without a key, and unchanged when there is nothing to do. */
   function change(
@@ -64,7 +68,10 @@ export function createKeys(database: Database): KeyStore {
     get: (id) => find(query, id),
     list: async () => (await selectKeys(query).execute()).map(toKey),
     findByName: async (name) => (await selectKeys(query).where("keys.name", "=", name).execute()).map(toKey),
-    findBySecret: (sha256) => findBySecret(query, sha256),
+    async findBySecret(sha256) {
+      const { rows } = await query.executeQuery<FoundRow>({ ...secretQuery, parameters: [sha256] });
+      return rows[0] === undefined ? undefined : toFound(rows[0]);
+    },
     update: (id, changes, by) =>
       change(id, by, "key.update", async (transaction, key) => {
         const next = { ...key, ...changes };
@@ -124,8 +131,8 @@ async function lock(transaction: Transaction<Tables>, kind: Database["kind"], id
   if (kind === "postgres") await transaction.selectFrom("keys").select("id").where("id", "=", id).forUpdate().execute();
 }
 
-async function findBySecret(query: Kysely<Tables>, sha256: string): Promise<FoundSecret | undefined> {
-  const row = await query
+function selectBySecret(query: Kysely<Tables>, sha256: string) {
+  return query
     .selectFrom("secrets as used")
     .innerJoin("keys", "keys.id", "used.key_id")
     .innerJoin("secrets as newest", (join) =>
@@ -147,9 +154,10 @@ async function findBySecret(query: Kysely<Tables>, sha256: string): Promise<Foun
       "teams.soft_budget as team_soft_budget",
       "teams.budget_period as team_budget_period",
       "teams.created_at as team_created_at",
-    ])
-    .executeTakeFirst();
-  if (row === undefined) return undefined;
+    ]);
+}
+
+function toFound(row: FoundRow): FoundSecret {
   const { team_name: name, team_budget_period: period, team_created_at: createdAt } = row;
   const hasTeam = name !== null && period !== null && createdAt !== null;
   return {

@@ -17,7 +17,10 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** The database can't be reached or can't write; what was asked for has not happened. Its message is for the operator. */
+/**
+ * The database can't be reached or can't write; what was asked for has not happened. Only where the connection was lost
+ * during the commit itself nobody knows. Its message is for the operator.
+ */
 export class StoreUnavailable extends Error {
   override readonly name = "StoreUnavailable";
 }
