@@ -2,7 +2,7 @@
  * What metrics and spans have in common: OpenTelemetry's conventions for generative AI, as far as a call of Bedrock's has them.
  *
  * https://github.com/open-telemetry/semantic-conventions-genai (status: development), docs/gen-ai/gen-ai-metrics.md and
- * aws-bedrock.md. Left out: everything that holds what a client or a model has written.
+ * aws-bedrock.md. Left out: prompts, answers and what a request asks of the model.
  */
 import type { Endpoint } from "../bedrock/endpoints.ts";
 import { ERROR_KINDS } from "../errors.ts";
