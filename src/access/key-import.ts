@@ -82,7 +82,6 @@ function parseCsv(file: Uint8Array): { lines: CsvLine[] } | ImportProblem {
   const lines: CsvLine[] = [];
   try {
     parse(text, {
-      bom: true,
       relax_column_count: true,
       skip_empty_lines: true,
       skip_records_with_empty_values: true,
