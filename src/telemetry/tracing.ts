@@ -3,8 +3,8 @@
  *
  * OpenTelemetry's standard variables alone configure them, and nothing is traced until one of them says where to: then the
  * SDK is loaded (spans.ts), which adds 0.1 s and 22 MB to a service that runs (measured). Without it a span is one shared
- * object that does nothing. Spans hold ids, names of models, numbers and codes; never a prompt, an answer or a secret. `traceparent` is
- * read from the client's headers, and goes no further: Bedrock has no use for it.
+ * object that does nothing. Spans hold ids, names of models, numbers and codes; never a prompt, an answer or a secret.
+ * `traceparent` is read from the client's headers and goes no further: Bedrock has no use for it.
  */
 import type { Endpoint } from "../bedrock/endpoints.ts";
 import type { CallObserver, ObservedCall } from "./conventions.ts";
