@@ -12,7 +12,7 @@ import { SIMULATOR_CREDENTIALS, type Simulator, startSimulator } from "../../src
 import { openStore } from "../../src/store/open.ts";
 import type { Store } from "../../src/store/store.ts";
 import { type RunningEnvoy, runEnvoy, temporaryDir } from "../envoy/running-envoy.ts";
-import { type RunningCommand, runMain } from "./command.ts";
+import { type Environment, type RunningCommand, runMain } from "./command.ts";
 
 export interface SplitGateway extends AsyncDisposable {
   readonly url: string;
@@ -34,10 +34,17 @@ export interface SplitGateway extends AsyncDisposable {
 
 const LOOP_DELAY = fileURLToPath(new URL("./loop-delay.ts", import.meta.url));
 
-export async function startSplitGateway(): Promise<SplitGateway> {
+export interface SplitGatewayOptions {
+  /** For replicas: what they share. Whoever made it ends it. */
+  readonly databaseUrl?: string;
+  readonly simulator?: Simulator;
+  readonly env?: Environment;
+}
+
+export async function startSplitGateway(options: SplitGatewayOptions = {}): Promise<SplitGateway> {
   const dir = await temporaryDir();
-  const databaseUrl = `sqlite:${join(dir, "gateway.db")}`;
-  const simulator = await startSimulator();
+  const { databaseUrl = `sqlite:${join(dir, "gateway.db")}` } = options;
+  const simulator = options.simulator ?? (await startSimulator());
   const env = {
     EXTPROC_LISTEN: `unix:${join(dir, "extproc.sock")}`,
     EGRESS_URL: `unix:${join(dir, "egress.sock")}`,
@@ -49,6 +56,7 @@ export async function startSplitGateway(): Promise<SplitGateway> {
     AWS_ENDPOINT_URL_BEDROCK_RUNTIME: simulator.url,
     AWS_ENDPOINT_URL_BEDROCK: simulator.url,
     NODE_OPTIONS: `--import ${LOOP_DELAY}`,
+    ...options.env,
   };
   const services: RunningCommand[] = [];
   let blocks = 0;
@@ -98,7 +106,7 @@ export async function startSplitGateway(): Promise<SplitGateway> {
       await envoy[Symbol.asyncDispose]();
       for (const service of services) await service[Symbol.asyncDispose]();
       await store.close();
-      await simulator.close();
+      if (options.simulator === undefined) await simulator.close();
       await rm(dir, { recursive: true, force: true });
     },
   };
