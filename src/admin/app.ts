@@ -23,6 +23,7 @@ import { mountReports } from "./reports-routes.ts";
 import { mountSession } from "./session-routes.ts";
 import { createSessions } from "./sessions.ts";
 import { mountTeams } from "./teams-routes.ts";
+import { createTurns } from "./turns.ts";
 
 export interface AdminAppOptions {
   readonly store: Pick<Store, "keys" | "teams" | "audit" | "calls" | "reports">;
@@ -87,8 +88,9 @@ export function createAdminApp(options: AdminAppOptions): AdminApp {
   mountSession(app, gate);
   mountKeys(app, { keys, calls: store.calls, now });
   mountTeams(app, { teams, calls: store.calls, now });
-  mountReports(app, { reports: store.reports, now });
-  mountLedger(app, { store, now });
+  const turns = createTurns();
+  mountReports(app, { reports: store.reports, now, turns });
+  mountLedger(app, { store, now, turns });
   mountProbes(app, options);
   serveDocument(app, options.version ?? "0");
   if (options.page !== undefined) app.route("/", options.page);

@@ -5,18 +5,20 @@ import type { Budget, BudgetPeriod, BudgetState, Call, Key, Limits, Store } from
 import type { AdminApp } from "./gate.ts";
 import { failure, ok, operation, takes } from "./openapi.ts";
 import * as schemas from "./schemas.ts";
+import type { Turns } from "./turns.ts";
 
 export interface LedgerRoutesOptions {
   readonly store: Pick<Store, "keys" | "teams" | "calls" | "audit">;
   /** Unix milliseconds. */
   readonly now: () => number;
+  readonly turns: Turns;
 }
 
 const WRONG = { 400: failure("A parameter is wrong; `field` names it") };
 /** Budgets that the store is asked for at once. */
 const BATCH = 500;
 
-export function mountLedger(app: AdminApp, { store, now }: LedgerRoutesOptions): void {
+export function mountLedger(app: AdminApp, { store, now, turns }: LedgerRoutesOptions): void {
   app.get(
     "/api/calls",
     operation({
@@ -28,7 +30,8 @@ export function mountLedger(app: AdminApp, { store, now }: LedgerRoutesOptions):
     takes("query", schemas.callsQuery),
     async (context) => {
       const { key, ...query } = context.req.valid("query");
-      const calls = await store.calls.list({ ...query, ...(key !== undefined && { keyId: key }) });
+      const wanted = { ...query, ...(key !== undefined && { keyId: key }) };
+      const calls = await turns.take(context.req.raw.signal, () => store.calls.list(wanted));
       const ids = [...new Set(calls.map(({ keyId }) => keyId))];
       const keys = await Promise.all(ids.map((id) => store.keys.get(id)));
       const names = new Map(keys.map((found, index) => [ids[index], found?.name]));

@@ -1,24 +1,20 @@
 /**
- * Usage, its course over time and latencies, from totals that cost the same however many calls there were.
- *
- * Few reports are made at once, the others wait in line, and what is asked of one is bounded: no report takes the time or
- * the memory that calls need.
+ * Usage, its course over time and latencies, from totals that cost the same however many calls there were. What is asked of
+ * one report is bounded, and they take turns.
  */
-import { createSlots } from "../media/slots.ts";
 import type { ReportStore } from "../store/store.ts";
 import { latencyReport, seriesReport, usageCsv, usageReport } from "../usage/report.ts";
-import { AdminError, busy } from "./errors.ts";
+import { AdminError } from "./errors.ts";
 import type { AdminApp } from "./gate.ts";
 import { failure, ok, operation, takes } from "./openapi.ts";
 import * as schemas from "./schemas.ts";
+import type { Turns } from "./turns.ts";
 
 export interface ReportsRoutesOptions {
   readonly reports: ReportStore;
   /** Unix milliseconds. */
   readonly now: () => number;
-  /** At once, and how many may wait for them. */
-  readonly places?: number;
-  readonly line?: number;
+  readonly turns: Turns;
 }
 
 const HOUR_MS = 3_600_000;
@@ -27,28 +23,10 @@ const BUCKET_MS = { hour: HOUR_MS, day: DAY_MS } as const;
 const MAX_POINTS = 10_000;
 const MAX_LATENCY_MS = 92 * DAY_MS;
 const DEFAULT_RANGE_MS = 30 * DAY_MS;
-const WAIT_MS = 10_000;
 
 const WRONG = { 400: failure("A parameter is wrong, or the range is too long; `field` names it") };
 
-export function mountReports(app: AdminApp, { reports, now, places = 2, line = 30 }: ReportsRoutesOptions): void {
-  const slots = createSlots({ places, line });
-
-  async function inTurn<T>(client: AbortSignal, work: () => Promise<T>): Promise<T> {
-    const patience = AbortSignal.timeout(WAIT_MS);
-    let leave: () => void;
-    try {
-      leave = await slots.take(AbortSignal.any([client, patience]));
-    } catch (error) {
-      throw patience.aborted || client.aborted ? busy() : error;
-    }
-    try {
-      return await work();
-    } finally {
-      leave();
-    }
-  }
-
+export function mountReports(app: AdminApp, { reports, now, turns }: ReportsRoutesOptions): void {
   app.get(
     "/api/usage",
     operation({
@@ -69,7 +47,7 @@ export function mountReports(app: AdminApp, { reports, now, places = 2, line = 3
       const { by, from, to, format } = context.req.valid("query");
       assertOrder(from, to);
       const query = { by, ...(from !== undefined && { from }), ...(to !== undefined && { to }) };
-      const rows = await inTurn(context.req.raw.signal, () => usageReport(reports, query));
+      const rows = await turns.take(context.req.raw.signal, () => usageReport(reports, query));
       if (!wantsCsv(format, context.req.header("accept"))) return context.json(rows);
       return context.body(usageCsv(by, rows), 200, {
         "content-type": "text/csv; charset=utf-8",
@@ -93,7 +71,7 @@ export function mountReports(app: AdminApp, { reports, now, places = 2, line = 3
       const buckets = (range.to - range.from) / BUCKET_MS[bucket];
       if (buckets > MAX_POINTS) throw tooLong(`has more than ${MAX_POINTS} ${bucket}s`);
       const query = { by, bucket, ...range, limit: MAX_POINTS + 1 };
-      const points = await inTurn(context.req.raw.signal, () => seriesReport(reports, query));
+      const points = await turns.take(context.req.raw.signal, () => seriesReport(reports, query));
       if (points.length > MAX_POINTS) throw tooLong(`has more than ${MAX_POINTS} points`);
       return context.json(points);
     },
@@ -111,7 +89,7 @@ export function mountReports(app: AdminApp, { reports, now, places = 2, line = 3
     async (context) => {
       const range = rangeOf(context.req.valid("query"), now());
       if (range.to - range.from > MAX_LATENCY_MS) throw tooLong("is longer than 92 days");
-      return context.json(await inTurn(context.req.raw.signal, () => latencyReport(reports, range)));
+      return context.json(await turns.take(context.req.raw.signal, () => latencyReport(reports, range)));
     },
   );
 }
