@@ -41,11 +41,13 @@ export function usageCommand(io: CommandIo): Command {
     .addOption(new Option("--csv", "print CSV").conflicts("json"))
     .action(async (options: UsageOptions) => {
       const query = toQuery(options, Date.now());
-      const rows = await withStore(io, (store) => usageReport(store.reports, query));
+      const [rows, total] = await withStore(io, ({ reports }) =>
+        Promise.all([usageReport(reports, query), usageTotal(reports, query)]),
+      );
       if (options.json) printJson(io, rows);
       else if (options.csv) io.stdout.write(usageCsv(options.by, rows));
       else if (rows.length === 0) io.stderr.write("No calls in this time.\n");
-      else io.stdout.write(toTable(options.by, rows));
+      else io.stdout.write(toTable(options.by, rows, total));
     });
 }
 
@@ -70,7 +72,7 @@ function moment(option: string, text: string, edge: "start" | "end", now: number
   return at;
 }
 
-function toTable(by: UsageGrouping, rows: readonly UsageRow[]): string {
+function toTable(by: UsageGrouping, rows: readonly UsageRow[], total: UsageNumbers): string {
   const groups = groupColumnNames(by);
   const columns: Column[] = [
     ...groups.map((name) => ({ title: heading(name) })),
@@ -79,7 +81,7 @@ function toTable(by: UsageGrouping, rows: readonly UsageRow[]): string {
   const cells = (row: UsageNumbers) => USAGE_NUMBERS.map((name) => showNumber(row[name]));
   return renderTable(columns, [
     ...rows.map((row) => [...groups.map((name) => String(row[name] ?? "-")), ...cells(row)]),
-    ["TOTAL", ...groups.slice(1).map(() => ""), ...cells(usageTotal(rows))],
+    ["TOTAL", ...groups.slice(1).map(() => ""), ...cells(total)],
   ]);
 }
 

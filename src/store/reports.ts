@@ -15,7 +15,8 @@ import { HOUR_MS } from "./usage-hours.ts";
 
 /** Of one group, before it is known whether its cost is. */
 interface Sums extends Omit<Required<UsageTotals>, "name" | "cost"> {
-  readonly cost: bigint;
+  /** Null while no call has ended. */
+  readonly cost: bigint | null;
   /** Rows of the ledger that used tokens and had a price. */
   readonly pricedRows: number;
 }
@@ -96,10 +97,13 @@ function hourSums(group: RawBuilder<unknown>, begin: number, end: number): RawBu
     FROM usage_hours WHERE hour >= ${begin} AND hour < ${end} GROUP BY 1`;
 }
 
-/** Calls in flight: requests, and nothing else yet. */
+/** Of calls in flight: they are requests, and nothing else is known. */
+const NOTHING_YET = sql.join(
+  SUMS.slice(1).map((name) => sql`${sql.raw(name.startsWith("cost") ? "NULL" : "0")} AS ${sql.ref(name)}`),
+);
+
 function openSums(group: RawBuilder<unknown>, from: number, to: number): RawBuilder<unknown> {
-  const zeros = sql.join(SUMS.slice(1).map((name) => sql`0 AS ${sql.ref(name)}`));
-  return sql`SELECT ${group} AS grp, count(*) AS requests, ${zeros}
+  return sql`SELECT ${group} AS grp, count(*) AS requests, ${NOTHING_YET}
     FROM calls WHERE status IS NULL AND call_id IS NULL AND started_at >= ${from} AND started_at < ${to} GROUP BY 1`;
 }
 
@@ -160,7 +164,7 @@ const NOTHING: Sums = {
   estimatedRequests: 0,
   unpricedRequests: 0,
   pricedRows: 0,
-  cost: 0n,
+  cost: null,
 };
 
 function sumsOf(row: LedgerColumns, group: string | null): Sums {
@@ -178,7 +182,7 @@ function sumsOf(row: LedgerColumns, group: string | null): Sums {
     estimatedRequests: integer(row, "estimated_requests"),
     unpricedRequests: integer(row, "unpriced_requests"),
     pricedRows: integer(row, "priced_rows"),
-    cost: fromColumns(bigint(row, "cost_micro"), bigint(row, "cost_rest")),
+    cost: row.cost_micro === null ? null : fromColumns(bigint(row, "cost_micro"), bigint(row, "cost_rest")),
   };
 }
 
@@ -224,7 +228,7 @@ function add(a: Sums, b: Sums): Sums {
     estimatedRequests: a.estimatedRequests + b.estimatedRequests,
     unpricedRequests: a.unpricedRequests + b.unpricedRequests,
     pricedRows: a.pricedRows + b.pricedRows,
-    cost: a.cost + b.cost,
+    cost: a.cost === null ? b.cost : a.cost + (b.cost ?? 0n),
   };
 }
 
@@ -248,7 +252,6 @@ async function series({ kind, reports }: Database, query: SeriesQuery): Promise<
   const end = Math.ceil(to / width) * width;
   const { hours, calls } = GROUPS[by];
   const at = (time: string) => sql`${sql.ref(time)} / ${sql.lit(width)} * ${sql.lit(width)}`;
-  const zeros = sql.join(SUMS.slice(1).map((name) => sql`0 AS ${sql.ref(name)}`));
   // In the order of the characters' codes, as SQLite has it by itself.
   const collation = kind === "postgres" ? sql`COLLATE "C"` : sql``;
   const { rows } = await sql<LedgerColumns>`
@@ -256,7 +259,7 @@ async function series({ kind, reports }: Database, query: SeriesQuery): Promise<
       SELECT ${at("hour")} AS at, CAST(${hours} AS text) AS grp, ${sql.join(SUMS.map((name) => sql.ref(name)))}
       FROM usage_hours WHERE hour >= ${begin} AND hour < ${end}
       UNION ALL
-      SELECT ${at("started_at")} AS at, CAST(${calls} AS text) AS grp, 1 AS requests, ${zeros}
+      SELECT ${at("started_at")} AS at, CAST(${calls} AS text) AS grp, 1 AS requests, ${NOTHING_YET}
       FROM calls WHERE status IS NULL AND call_id IS NULL AND started_at >= ${begin} AND started_at < ${end}
     ) AS part GROUP BY at, grp
     ORDER BY at, grp ${collation} NULLS LAST ${limit === undefined ? sql`` : sql`LIMIT ${limit}`}`.execute(reports);

@@ -3,8 +3,7 @@
  * how long answers took.
  */
 import type { ReportStore, SeriesQuery, UsageGrouping, UsageQuery, UsageTotals } from "../store/store.ts";
-
-import { formatUsd, parseUsd } from "./cost.ts";
+import { formatUsd } from "./cost.ts";
 import { renderCsv } from "./csv.ts";
 
 export type { UsageGrouping, UsageQuery } from "../store/store.ts";
@@ -102,22 +101,9 @@ export function groupColumnNames(by: UsageGrouping): readonly string[] {
   return by === "key" ? ["key_id", "name"] : [by];
 }
 
-/** The sum of all rows. */
-export function usageTotal(rows: readonly UsageRow[]): UsageNumbers {
-  const sum = (pick: (row: UsageRow) => number) => rows.reduce((total, row) => total + pick(row), 0);
-  const costs = rows.flatMap(({ cost_usd }) => (cost_usd === null ? [] : [parseUsd(cost_usd)]));
-  return {
-    requests: sum((row) => row.requests),
-    input_tokens: sum((row) => row.input_tokens),
-    output_tokens: sum((row) => row.output_tokens),
-    cache_read_tokens: sum((row) => row.cache_read_tokens),
-    cache_write_tokens: sum((row) => row.cache_write_tokens),
-    cost_usd: costs.length === 0 ? null : formatUsd(costs.reduce((total, cost) => total + cost, 0n)),
-    estimated_requests: sum((row) => row.estimated_requests),
-    unpriced_requests: sum((row) => row.unpriced_requests),
-    errors: sum((row) => row.errors),
-    interrupted: sum((row) => row.interrupted),
-  };
+/** Everything in the range. Rows by tag don't add up to it, as a call counts for each tag of its key. */
+export async function usageTotal(reports: ReportStore, range: Pick<UsageQuery, "from" | "to">): Promise<UsageNumbers> {
+  return numbers(await reports.total(range));
 }
 
 function groupColumns(by: UsageGrouping, { group, name }: UsageTotals): Record<string, string | null> {

@@ -73,7 +73,10 @@ export function naiveTotals(
     reasoningTokens: sum((usage) => usage.reasoningTokens),
     estimatedRequests: counted(({ closing }) => closing?.estimated === true).length,
     unpricedRequests: counted(isUnpriced).length,
-    cost: closed.some(uses) && !priced ? null : closed.reduce((total, { cost }) => total + (cost ?? 0n), 0n),
+    cost:
+      closed.length === 0 || (closed.some(uses) && !priced)
+        ? null
+        : closed.reduce((total, { cost }) => total + (cost ?? 0n), 0n),
   };
 }
 
