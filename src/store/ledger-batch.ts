@@ -106,20 +106,22 @@ function* asked<T>(answer: Answer<T>): Steps<T> {
   return (yield answer) as T;
 }
 
-/** A second operation on one row waits for the first, in the same transaction. */
-export function* settleBatch(operations: readonly LedgerOperation[], tables: LedgerTables): Steps<Settlement[]> {
-  const ids = new Set<string>();
-  const now: LedgerOperation[] = [];
-  const later: LedgerOperation[] = [];
+/** Operations on one row come one after the other: each round has no row twice. */
+export function rounds(operations: readonly LedgerOperation[]): LedgerOperation[][] {
+  const rounds: LedgerOperation[][] = [];
+  const counts = new Map<string, number>();
   for (const operation of operations) {
-    (ids.has(operation.id) ? later : now).push(operation);
-    ids.add(operation.id);
+    const before = counts.get(operation.id) ?? 0;
+    counts.set(operation.id, before + 1);
+    const round = rounds[before];
+    if (round === undefined) rounds.push([operation]);
+    else round.push(operation);
   }
-  const settled = yield* settleOnce(now, tables);
-  return later.length === 0 ? settled : [...settled, ...(yield* settleBatch(later, tables))];
+  return rounds;
 }
 
-function* settleOnce(operations: readonly LedgerOperation[], tables: LedgerTables): Steps<Settlement[]> {
+/** Does one round. */
+export function* settleRound(operations: readonly LedgerOperation[], tables: LedgerTables): Steps<Settlement[]> {
   const batch: Batch = { tables, settled: [], spend: new SpendSums(), hours: new HourSums() };
   const openings = operations.filter((operation) => operation.kind === "open");
   const endings = operations.filter((operation) => operation.kind !== "open");

@@ -15,8 +15,9 @@ import {
   type LedgerOperation,
   type LedgerTables,
   onlyInserts,
+  rounds,
   type Settlement,
-  settleBatch,
+  settleRound,
 } from "./ledger-batch.ts";
 import {
   AMENDMENT,
@@ -46,8 +47,8 @@ export function postgresLedger(database: Database): LedgerQueue {
   const onDrained: (() => void)[] = [];
 
   function write(operations: readonly LedgerOperation[]): Promise<Settlement[]> {
-    if (onlyInserts(operations)) return finishLater(settleBatch(operations, postgresLedgerTables(database.query)));
-    return database.write((transaction) => finishLater(settleBatch(operations, postgresLedgerTables(transaction))));
+    if (onlyInserts(operations)) return finishLater(settleRound(operations, postgresLedgerTables(database.query)));
+    return database.write((transaction) => finishLater(settleRound(operations, postgresLedgerTables(transaction))));
   }
 
   async function persist(operations: readonly LedgerOperation[]): Promise<Settlement[]> {
@@ -69,7 +70,10 @@ export function postgresLedger(database: Database): LedgerQueue {
   }
 
   async function work(): Promise<void> {
-    while (waiting.length > 0) await runBatch(waiting.splice(0, MAX_BATCH), persist);
+    while (waiting.length > 0) {
+      // A transaction each: the rows of totals that one has locked come after those that the next would lock.
+      for (const round of rounds(waiting.splice(0, MAX_BATCH))) await runBatch(round, persist);
+    }
     isRunning = false;
     for (const resolve of onDrained.splice(0)) resolve();
   }

@@ -4,7 +4,14 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { justClosed, spendOf, storedRow } from "./calls-row.ts";
-import { finishNow, type LedgerOperation, type LedgerTables, type Settlement, settleBatch } from "./ledger-batch.ts";
+import {
+  finishNow,
+  type LedgerOperation,
+  type LedgerTables,
+  rounds,
+  type Settlement,
+  settleRound,
+} from "./ledger-batch.ts";
 import {
   AMENDMENT,
   amended,
@@ -79,7 +86,7 @@ export function sqliteLedger({ connection, writes }: Pick<SqliteDatabase, "conne
     return writes.run(() => {
       // From here on the batch is what it is; the queue may run it a second time.
       if (operations === gathered) gathered = undefined;
-      return finishNow(settleBatch(operations, tables));
+      return rounds(operations).flatMap((round) => finishNow(settleRound(round, tables)));
     });
   }
 
