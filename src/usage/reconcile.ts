@@ -163,7 +163,7 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
       to: at + CLOCKS_MS,
       limit: CANDIDATES,
     });
-    const likely = rows.filter((row) => isLikely(row, entry) && !replaced.has(row.id));
+    const likely = rows.filter((row) => isLikely(row, entry));
     return likely.length === 1 && rows.length < CANDIDATES ? likely[0] : undefined;
   }
 

@@ -35,6 +35,15 @@ describe("closing a call while the database is lost", () => {
     assert.deepEqual(calls.asked, ["close call-2", "close call-0", "close call-1"]);
   });
 
+  it("asks for no more than a group of them while it is lost", async () => {
+    const { ledger, calls } = await setUp(250, { retryMs: 60_000 });
+    calls.lost = true;
+    for (const id of calls.rows.keys()) await ledger.close(id, aClosing());
+    calls.asked.length = 0;
+    await ledger.drain(1);
+    assert.equal(calls.asked.length, 100);
+  });
+
   it("keeps the first closing of a call", async () => {
     const { ledger, calls } = await setUp(1);
     calls.lost = true;
@@ -174,6 +183,9 @@ describe("draining on shutdown", () => {
     const started = performance.now();
     assert.equal(await ledger.drain(100), 3);
     assert.ok(performance.now() - started < 1_000);
+    calls.asked.length = 0;
+    await sleep(3 * RETRY_MS);
+    assert.deepEqual(calls.asked, []);
   });
 
   it("waits for a closing that is being written", async () => {

@@ -123,6 +123,15 @@ describe("reconciling with Bedrock's log", () => {
     }
   });
 
+  it("does not read the rows of the time between two parts of a log", async () => {
+    const days = 10 * 24 * 60 * MINUTE_MS;
+    const late = row("c-2", aClosing({ ...ESTIMATE, bedrockRequestId: "b-2" }), { startedAt: AT + days });
+    const entries = [entry({ requestId: "b-2", at: AT + days }), entry()];
+    const { calls, report } = await reconcile([row("c-1", aClosing(ESTIMATE)), late], entries);
+    assertCounts(report, { entries: 2, matched: 2, replaced: 2 });
+    assert.equal(calls.asked.filter((what) => what === "byBedrockRequest").length, 2);
+  });
+
   it("charges by the tier and the latency that the log names", async () => {
     const opening = { modelInvoked: "us.amazon.nova-pro-v1:0", foundationModel: "amazon.nova-pro-v1:0" };
     const rows = [row("c-1", aClosing(ESTIMATE), opening)];

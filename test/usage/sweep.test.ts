@@ -111,6 +111,14 @@ describe("sweeping up calls", () => {
     assert.deepEqual(faults, ["bad"]);
   });
 
+  it("ends where nothing more can be closed", async () => {
+    const { sweep, calls, faults } = setUp({ others: [] });
+    for (let n = 0; n < 150; n++) calls.rows.set(`bad-${n}`, { ...anOpening(`bad-${n}`), closing: undefined });
+    calls.abandon = () => Promise.reject(new Error("bad"));
+    assert.equal(await sweep.run(), 0);
+    assert.equal(faults.length, 100);
+  });
+
   it("fails when the database is lost, and works again afterwards", async () => {
     const { sweep, calls } = setUp({ others: [] });
     calls.lost = true;
