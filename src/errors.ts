@@ -75,11 +75,19 @@ export const ERROR_KINDS: Readonly<Record<ErrorCode, ErrorKind>> = {
   internal_error: kind(500, "server_error", "internal_error", "gateway"),
 };
 
+/** Which of a caller's limits refused. */
+export interface ReachedLimit {
+  readonly limit: "rpm" | "tpm" | "parallel" | "budget";
+  readonly subject: "key" | "team";
+}
+
 export interface ErrorDetails {
   /** The field at fault, as OpenAI writes it: `messages[2].content`. */
   readonly param?: string;
   /** For the log only. */
   readonly cause?: unknown;
+  /** For the log and the metrics. */
+  readonly reached?: ReachedLimit;
   /** Seconds until a retry can succeed; becomes `Retry-After`. */
   readonly retryAfter?: number;
   /** Replaces the table's status where the upstream's own is more exact (a 4xx that a model's provider gave). */
@@ -93,6 +101,7 @@ export class GatewayError extends Error {
   override readonly name = "GatewayError";
   readonly code: ErrorCode;
   readonly param: string | undefined;
+  readonly reached: ReachedLimit | undefined;
   readonly retryAfter: number | undefined;
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -101,6 +110,7 @@ export class GatewayError extends Error {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.param = details.param;
+    this.reached = details.reached;
     this.retryAfter = details.retryAfter;
     this.status = details.status ?? ERROR_KINDS[code].status;
     this.headers = details.headers ?? {};

@@ -80,19 +80,24 @@ export async function startGateway({
   const self = { id: randomUUID(), host: hostname(), pid: process.pid, startedAt: now() };
   const endpointOf = runtimeOf(aws);
   const prices = createPrices(operator.prices);
+  const { aliases, fallbacks } = operator.models;
   const client = createBedrockClient({ region: aws.region, endpoint: aws.control, egress, credentials });
   const catalog = createCatalog({ client, now, onError: report("the model catalog was not refreshed") });
   const targets = createTargets(catalog, aws.region, {
-    aliases: operator.models.aliases,
-    fallbacks: operator.models.fallbacks,
+    aliases,
+    fallbacks,
     automaticProfiles: operator.profiles.automatic,
   });
+  const listPrices = createPrices();
+  const named = new Set([...aliases.values(), ...[...fallbacks.values()].flat()].map(({ model }) => model));
   const metrics = createMetrics({
     version,
     keyLabels: operator.metrics.keyLabels,
+    // Not what the operator's prices fit: a pattern there fits whatever a client makes up.
     knownModel: (modelId) =>
       catalog.has(modelId) ||
-      prices.priceOf({ modelId, foundationModel: undefined, region: aws.region, at: now() }) !== undefined,
+      named.has(modelId) ||
+      listPrices.priceOf({ modelId, foundationModel: undefined, region: aws.region, at: now() }) !== undefined,
     endpointOf,
   });
   const tracing = await createTracing({
@@ -103,6 +108,7 @@ export async function startGateway({
     onFault: (message) => log.warn(message),
   });
   const limiter = createLimiter({ redis: sharedLimits(config, operator, log) });
+  if (config.redisUrl !== undefined) metrics.gauge("valkey_up", () => (limiter.lost ? 0 : 1));
   // What has been started, to be ended in the opposite order.
   const started: (() => Promise<unknown>)[] = [() => tracing.shutdown(), () => limiter.close()];
   const end = async () => {
@@ -138,6 +144,7 @@ export async function startGateway({
       if (left > 0) log.error({ calls: left }, "ended calls could not be written: they will be closed as estimates");
     });
     metrics.gauge("ledger_rows_waiting", () => ledger.waiting);
+    metrics.gauge("store_up", () => (ledger.failing ? 0 : 1));
 
     const services = {
       dialects,
@@ -169,6 +176,7 @@ export async function startGateway({
         observe: metrics.call,
         now,
         log: (line) => log.info(line, "call"),
+        onNotOpened: () => metrics.ledgerFailed("open"),
         onFault: report("a call's row was not closed"),
       }),
       now,
@@ -176,6 +184,7 @@ export async function startGateway({
       onRecovering: metrics.recovering,
       onRefused: (refusal: Refusal) => {
         metrics.refused(refusal.error, refusal.dialect);
+        if (refusal.reached !== undefined) metrics.limited(refusal.reached);
         log.info(refusal, "refused");
       },
       onFault: report("request failed"),

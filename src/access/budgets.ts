@@ -55,6 +55,7 @@ export function budgetRefusal(states: readonly BudgetState[], now: number): Gate
     "insufficient_quota",
     `The budget of ${whose} is used up: of ${formatUsd(limit)} USD ${PERIODS[period]}, ` +
       `${formatUsd(spent)} USD are spent${held}. ${remedy(period, now)}`,
+    { reached: { limit: "budget", subject: isOfKey(subject) ? "key" : "team" } },
   );
 }
 

@@ -8,7 +8,7 @@
  * the next calls. A request never reserves more than the limit, so one that may answer at length still passes, alone in
  * its minute. Headers as in https://platform.openai.com/docs/guides/rate-limits, in whole seconds.
  */
-import { GatewayError } from "../errors.ts";
+import { GatewayError, type ReachedLimit } from "../errors.ts";
 import type { Limits } from "../store/store.ts";
 import type { Caller } from "./authenticate.ts";
 import type { Counters, Held, WindowState } from "./counters/counters.ts";
@@ -27,6 +27,8 @@ export interface Limiter {
    * `rate_limit_exceeded`, or `unavailable` where that was chosen for lost counters; then nothing stays counted anywhere.
    */
   admit(caller: Caller): Promise<Admission>;
+  /** The shared counters can't be reached. */
+  readonly lost: boolean;
   close(): Promise<void>;
 }
 
@@ -49,6 +51,7 @@ export interface Admission {
 
 /** One limit of the key or of its team. */
 interface Limit {
+  readonly reached: ReachedLimit;
   readonly whose: string;
   readonly name: string;
   readonly limit: number;
@@ -64,8 +67,12 @@ const UNLIMITED: Promise<Admission> = Promise.resolve({
 
 export function createLimiter({ redis }: LimiterOptions = {}): Limiter {
   const own = createMemoryCounters();
-  const counters = redis === undefined ? own : createInsuredCounters(createRedisCounters(redis), own, redis.whenLost);
+  const shared = redis && createRedisCounters(redis);
+  const counters = shared === undefined ? own : createInsuredCounters(shared, own, redis?.whenLost ?? "refuse");
   return {
+    get lost() {
+      return shared?.lost === true;
+    },
     admit: (caller) => (isLimited(caller.key) || isLimited(caller.team) ? admit(counters, caller) : UNLIMITED),
     close: () => counters.close(),
   };
@@ -87,7 +94,9 @@ async function admit(counters: Counters, caller: Caller): Promise<Admission> {
   const retryAfter = secondsUntilFree(states);
   const overdrawn = perMinute.find((_, index) => states[index]?.refused);
   if (overdrawn !== undefined) throw tooManyRequests(overdrawn, retryAfter, headers);
-  throw tooManyAtOnce(atOnce.find((_, index) => full[index]) ?? atOnce[0], headers);
+  const crowded = atOnce.find((_, index) => full[index]);
+  if (crowded !== undefined) throw tooManyAtOnce(crowded, headers);
+  throw new Error("nothing was taken, and no limit says that it refused");
 }
 
 function createAdmission(
@@ -130,11 +139,14 @@ function limitsOf({ key, team }: Caller, what: "rpm" | "tpm" | "parallel"): Limi
   // A hash tag for all keys of a team, since key and team are counted in one step.
   const tag = key.team === null ? key.id : `team:${encodeURIComponent(key.team)}`;
   const ofKey = key[what];
-  if (ofKey !== null) limits.push({ whose: "This API key", name: `gw:{${tag}}:${key.id}:${what}`, limit: ofKey });
+  if (ofKey !== null) {
+    const reached = { limit: what, subject: "key" } as const;
+    limits.push({ reached, whose: "This API key", name: `gw:{${tag}}:${key.id}:${what}`, limit: ofKey });
+  }
   const ofTeam = team?.[what] ?? null;
   if (team !== null && ofTeam !== null) {
     const whose = `The team ${JSON.stringify(team.name)}, all its API keys together,`;
-    limits.push({ whose, name: `gw:{${tag}}:${what}`, limit: ofTeam });
+    limits.push({ reached: { limit: what, subject: "team" }, whose, name: `gw:{${tag}}:${what}`, limit: ofTeam });
   }
   return limits;
 }
@@ -169,16 +181,20 @@ function secondsUntilFree(states: readonly WindowState[]): number {
   return wholeSeconds(Math.max(0, ...states.filter(({ refused }) => refused).map(({ endsInMs }) => endsInMs)));
 }
 
-function tooManyRequests({ whose, limit }: Limit, retryAfter: number, headers: Record<string, string>): GatewayError {
+function tooManyRequests(
+  { reached, whose, limit }: Limit,
+  retryAfter: number,
+  headers: Record<string, string>,
+): GatewayError {
   const requests = limit === 1 ? "request" : "requests";
   const message = `${whose} may make ${limit} ${requests} per minute. Try again in ${retryAfter} s.`;
-  return new GatewayError("rate_limit_exceeded", message, { retryAfter, headers });
+  return new GatewayError("rate_limit_exceeded", message, { reached, retryAfter, headers });
 }
 
-function tooManyAtOnce(limit: Limit | undefined, headers: Record<string, string>): GatewayError {
-  const requests = limit?.limit === 1 ? "request" : "requests";
-  const message = `${limit?.whose} may have ${limit?.limit} ${requests} running at once. Try again when one has ended.`;
-  return new GatewayError("rate_limit_exceeded", message, { retryAfter: 1, headers });
+function tooManyAtOnce({ reached, whose, limit }: Limit, headers: Record<string, string>): GatewayError {
+  const requests = limit === 1 ? "request" : "requests";
+  const message = `${whose} may have ${limit} ${requests} running at once. Try again when one has ended.`;
+  return new GatewayError("rate_limit_exceeded", message, { reached, retryAfter: 1, headers });
 }
 
 function tooManyTokens(
@@ -188,22 +204,24 @@ function tooManyTokens(
   headers: Readonly<Record<string, string>>,
 ): GatewayError {
   const index = states.findIndex(({ refused }) => refused);
-  const { whose = "", limit = 0 } = limits[index] ?? {};
+  const refusing = limits[index];
+  if (refusing === undefined) throw new Error("nothing was taken, and no limit says that it refused");
+  const { reached, whose, limit } = refusing;
   const left = Math.max(0, limit - (states[index]?.used ?? 0));
   const retryAfter = secondsUntilFree(states);
   return new GatewayError(
     "rate_limit_exceeded",
     `${whose} may use ${limit} tokens per minute: ${left} are left, and this request may take ${wanted} with its answer. ` +
       `Try again in ${retryAfter} s, or allow a shorter answer.`,
-    { retryAfter, headers },
+    { reached, retryAfter, headers },
   );
 }
 
-function promptTooLong({ whose, limit }: Limit, prompt: number, headers: Readonly<Record<string, string>>) {
+function promptTooLong({ reached, whose, limit }: Limit, prompt: number, headers: Readonly<Record<string, string>>) {
   return new GatewayError(
     "rate_limit_exceeded",
     `${whose} may use ${limit} tokens per minute, and the prompt alone has about ${prompt}: it can never pass. ` +
       "Shorten it, or ask the gateway's operator for a higher limit.",
-    { headers: { ...headers, "x-should-retry": "false" } },
+    { reached, headers: { ...headers, "x-should-retry": "false" } },
   );
 }

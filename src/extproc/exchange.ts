@@ -23,7 +23,7 @@ import type { BudgetGate } from "../access/budgets.ts";
 import { credentialFrom } from "../access/credential.ts";
 import type { Admission, Limiter } from "../access/limits.ts";
 import type { Conversation, Dialect } from "../dialects/dialect.ts";
-import { type ErrorCode, GatewayError, toGatewayError } from "../errors.ts";
+import { type ErrorCode, GatewayError, type ReachedLimit, toGatewayError } from "../errors.ts";
 import { matchesGlob } from "../glob.ts";
 import { parseJson } from "../json.ts";
 import type { ImageFetcher } from "../media/fetch-image.ts";
@@ -75,6 +75,8 @@ export interface Refusal {
   readonly status: number;
   readonly error: ErrorCode;
   readonly param: string | undefined;
+  /** The limit that refused it. */
+  readonly reached: ReachedLimit | undefined;
 }
 
 type Phase = "request_headers" | "request_body" | "response_headers" | "response_body" | "done";
@@ -375,6 +377,7 @@ class HttpExchange implements Exchange {
       status: error.status,
       error: error.code,
       param: error.param,
+      reached: error.reached,
     });
     if (!this.#outlet.finished) this.#respond(errorAnswer(error, this.#dialect), error);
   }

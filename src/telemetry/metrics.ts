@@ -7,7 +7,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Endpoint } from "../bedrock/endpoints.ts";
-import type { ErrorCode } from "../errors.ts";
+import type { ErrorCode, ReachedLimit } from "../errors.ts";
 import { boundLabel } from "./bounded-labels.ts";
 import { createCallMetrics } from "./call-metrics.ts";
 import type { CallObserver, ObservedCall } from "./conventions.ts";
@@ -20,7 +20,7 @@ export interface Metrics {
   /** A request was answered without being forwarded. `dialect` is undefined where its path says none. */
   refused(code: ErrorCode, dialect: string | undefined): void;
   /** A limit refused a request. */
-  limited(limit: Limit, subject: "key" | "team"): void;
+  limited(reached: ReachedLimit): void;
   /** An attempt failed with `cause` and another one was made: with what was amended, or, a fallback, elsewhere. */
   recovering(cause: ErrorCode, fallback: boolean): void;
   /** A row could not be written: a call that was refused for it, or one that stays open. */
@@ -29,9 +29,6 @@ export interface Metrics {
   gauge(name: GaugeName, read: () => number): void;
   render(): Promise<string>;
 }
-
-/** As keys and teams have them. */
-export type Limit = "rpm" | "tpm" | "parallel" | "budget";
 
 export type GaugeName = keyof typeof GAUGES;
 
@@ -81,7 +78,7 @@ export function createMetrics({ version, keyLabels, knownModel, endpointOf }: Me
   ]);
   // A rate of something that has not been there before starts with a gap: these two must not.
   for (const operation of ["open", "close"]) ledgerFailures.inc({ operation }, 0);
-  for (const limit of ["rpm", "tpm", "parallel", "budget"] satisfies Limit[]) {
+  for (const limit of ["rpm", "tpm", "parallel", "budget"] satisfies ReachedLimit["limit"][]) {
     for (const subject of ["key", "team"]) limits.inc({ limit, subject }, 0);
   }
 
@@ -126,7 +123,7 @@ export function createMetrics({ version, keyLabels, knownModel, endpointOf }: Me
     refused(code, dialect) {
       refusals.inc({ error_type: code, ...(dialect !== undefined && { dialect: dialectLabel(dialect) }) });
     },
-    limited: (limit, subject) => limits.inc({ limit, subject }),
+    limited: ({ limit, subject }) => limits.inc({ limit, subject }),
     recovering: (cause, fallback) => recoveries.inc({ error_type: cause, fallback: String(fallback) }),
     ledgerFailed: (operation) => ledgerFailures.inc({ operation }),
     gauge(name, read) {

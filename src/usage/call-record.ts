@@ -84,6 +84,8 @@ export interface CallRecorderOptions {
   readonly log: (line: Record<string, unknown>) => void;
   /** Counts it. */
   readonly observe: ObserveCall;
+  /** A row could not be written, and its call was refused. */
+  readonly onNotOpened: () => void;
   readonly onFault: (error: unknown, requestId: string) => void;
 }
 
@@ -95,6 +97,7 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
     async open(start) {
       const { request: _request, trace: _trace, key, budgets, foundationModel, ...call } = start;
       const opened = await opening(
+        options,
         ledger.open({
           ...call,
           ...(foundationModel !== undefined && { foundationModel }),
@@ -112,10 +115,11 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
   };
 }
 
-async function opening(opened: Promise<OpenedCall>): Promise<OpenedCall> {
+async function opening({ onNotOpened }: CallRecorderOptions, opened: Promise<OpenedCall>): Promise<OpenedCall> {
   try {
     return await opened;
   } catch (cause) {
+    onNotOpened();
     const message = "The gateway can't write its ledger and forwards nothing until it can.";
     throw new GatewayError("unavailable", message, { cause, retryAfter: RETRY_SECONDS });
   }

@@ -23,6 +23,8 @@ export type { CallClosing, CallOpening, CallStatus, TokenUsage } from "../store/
 export interface Ledger {
   /** Closings that the database has not taken yet. */
   readonly waiting: number;
+  /** The database took no row when it was last asked. */
+  readonly failing: boolean;
   /** Rejects with StoreUnavailable, at once where closings already wait for a database that is lost. */
   open(call: CallOpening): Promise<OpenedCall>;
   /** Resolves when the row is committed or its closing waits. Rejects when no database would take it. */
@@ -91,6 +93,9 @@ export function createLedger(calls: CallStore, options: LedgerOptions = {}): Led
   return {
     get waiting() {
       return queue.size;
+    },
+    get failing() {
+      return queue.failing;
     },
     async open(call) {
       if (queue.failing || queue.size >= maxWaiting) {

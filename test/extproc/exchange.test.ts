@@ -592,7 +592,7 @@ describe("Envoy's own reply", () => {
 describe("a failure before the request is forwarded", () => {
   const fail = (code: ErrorCode, details = {}) => Promise.reject(new GatewayError(code, "why", details));
   const bug = () => Promise.reject(new TypeError("internals of the gateway"));
-  const limiter = (admit: ExchangeServices["limiter"]["admit"]) => ({ admit, close: async () => {} });
+  const limiter = (admit: ExchangeServices["limiter"]["admit"]) => ({ lost: false, admit, close: async () => {} });
   const cases: readonly (readonly [
     what: string,
     events: readonly EnvoyEvent[],

@@ -116,6 +116,7 @@ export function openCall(options: TestCallOptions = {}): TestCall {
     recorder: createCallRecorder({
       ledger: {
         waiting: 0,
+        failing: false,
         async open(opening) {
           const outcome = (await options.ledger?.open?.(opening)) ?? { opened: true, budgets: [] };
           if (outcome.opened) rows.push({ ...opening, closing: undefined });
@@ -133,6 +134,7 @@ export function openCall(options: TestCallOptions = {}): TestCall {
       instance: "instance-1",
       refused: (states) => budgetRefusal(states, NOW),
       observe: () => ({ ended() {} }),
+      onNotOpened: () => {},
       now: () => NOW,
       log: () => {},
       onFault,

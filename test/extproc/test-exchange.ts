@@ -101,6 +101,7 @@ export function openExchange(
   const recorder = createCallRecorder({
     ledger: {
       waiting: 0,
+      failing: false,
       async open(call) {
         const outcome = await ledger.open?.(call);
         if (outcome?.opened !== false) opened.push(call.id);
@@ -116,6 +117,7 @@ export function openExchange(
     instance: "instance-1",
     refused: (states) => budgetRefusal(states, NOW),
     observe: () => ({ ended: NOTHING }),
+    onNotOpened: () => {},
     now: () => NOW,
     log: NOTHING,
     onFault,
@@ -130,7 +132,7 @@ export function openExchange(
       dialects: [openaiChat],
       authenticator: { authenticate: async () => ({ key: KEY, team: null }) },
       budgets: { check: async () => {} },
-      limiter: { admit: async () => admission, close: async () => {} },
+      limiter: { lost: false, admit: async () => admission, close: async () => {} },
       tracing: NO_TRACING,
       onRecovering: NOTHING,
       catalog: CATALOG,

@@ -157,7 +157,7 @@ describe("the gateway's own metrics", () => {
     const { metrics } = testMetrics();
     metrics.refused("invalid_api_key", "openai-chat");
     metrics.refused("unknown_path", undefined);
-    metrics.limited("budget", "team");
+    metrics.limited({ limit: "budget", subject: "team" });
     metrics.recovering("model_not_ready", true);
     metrics.ledgerFailed("close");
     assert.deepEqual(

@@ -99,7 +99,7 @@ describe("opening a call's record", () => {
   });
 
   it("fails with unavailable when the row can't be written", async () => {
-    const { recorder } = setUp({ open: () => Promise.reject(new Error("disk full")) });
+    const { recorder, faults } = setUp({ open: () => Promise.reject(new Error("disk full")) });
     await assert.rejects(recorder.open(START), (error) => {
       assert.ok(error instanceof GatewayError && error.cause instanceof Error);
       assert.deepEqual([error.code, error.retryAfter], ["unavailable", 1]);
@@ -107,6 +107,7 @@ describe("opening a call's record", () => {
       assert.doesNotMatch(error.message, /disk/);
       return true;
     });
+    assert.deepEqual(faults, [["not opened"]]);
   });
 });
 
@@ -436,6 +437,7 @@ function setUp(setting: Setting = {}) {
   const recorder = createCallRecorder({
     ledger: {
       waiting: 0,
+      failing: false,
       async open(call) {
         const outcome = (await setting.open?.()) ?? { opened: true, budgets: [] };
         opened.push(call);
@@ -454,6 +456,7 @@ function setUp(setting: Setting = {}) {
     observe: setting.observe ?? (() => ({ ended() {} })),
     now: () => clock.now,
     log: (line) => lines.push(line),
+    onNotOpened: () => faults.push(["not opened"]),
     onFault: (...fault) => faults.push(fault),
   });
   return { recorder, open: () => recorder.open(START), clock, opened, closed, lines, faults };
