@@ -241,6 +241,18 @@ describe("calls over HTTP", () => {
   });
 });
 
+describe("the end of a range of calls", () => {
+  it("is the whole day for a day, and not part of it for a time", async (t) => {
+    const admin = await startAdmin(t);
+    const last = Date.parse("2026-11-22T23:59:59.999Z");
+    await addCalls(admin, last);
+    const count = async (to: string) =>
+      (await admin.ask("GET", `/api/calls?from=2026-11-22T23:00Z&to=${to}`)).json.length;
+    assert.equal(await count("2026-11-22"), 1);
+    assert.equal(await count("2026-11-22T23:59:59.999Z"), 0);
+  });
+});
+
 describe("budgets over HTTP", () => {
   it("show what is spent and held, and when they begin anew", async (t) => {
     const admin = await startAdmin(t);
@@ -308,7 +320,7 @@ const NOTHING: Omit<UsageTotals, "name"> = {
 };
 
 /** c1 went well, c2 failed, c3 of an hour later is running; they belong to the key whose id is returned. */
-async function addCalls({ ask, store }: Admin): Promise<string> {
+async function addCalls({ ask, store }: Admin, third = START + HOUR): Promise<string> {
   const settings = { name: "=alice", team: "platform", tags: ["a", "b"], budget_usd: "50" };
   const { json: key } = await ask("POST", "/api/keys", { body: settings });
   const open = (id: string, startedAt: number, more: Partial<CallOpening> = {}) =>
@@ -330,7 +342,7 @@ async function addCalls({ ask, store }: Admin): Promise<string> {
     });
   await open("c1", START);
   await open("c2", START + 1000);
-  await open("c3", START + HOUR, { modelInvoked: "us.nova" });
+  await open("c3", third, { modelInvoked: "us.nova" });
   await store.calls.close("c1", CLOSING);
   const failed = { ...CLOSING, status: "error", httpStatus: 400, errorCode: "invalid_request" } as const;
   await store.calls.close("c2", { ...failed, finishedAt: START + 2000 });

@@ -43,7 +43,9 @@ describe("the admin server", () => {
     const closed = server.close();
     finish();
     assert.equal(await (await answer).text(), "done");
+    const answered = performance.now();
     await closed;
+    assert.ok(performance.now() - answered < 1000, "its connection was waited for");
   });
 
   it("waits for nobody who never finishes a request", async () => {
