@@ -45,17 +45,18 @@ describeStores("two stores on one database", ({ open, createDatabase }) => {
     assert.equal((await stores[1]?.keys.list())?.length, 1);
   });
 
-  it("make a team once", async (t) => {
+  it("make a team once, and lose no change of it", async (t) => {
     const url = await createDatabase(t);
-    const [one, two] = [await open(t, url), await open(t, url)];
-    await Promise.all([
-      ...[1, 2, 3].map((rpm) => one.teams.set("red", { rpm }, changeAt(1))),
-      ...[1, 2, 3].map((tpm) => two.teams.set("red", { tpm }, changeAt(1))),
-    ]);
-    const [team, ...others] = await one.teams.list();
-    assert.deepEqual([team?.rpm === null, team?.tpm === null, others.length], [false, false, 0]);
-    const entries = await one.audit.list({ limit: 10 });
-    assert.equal(entries.filter(({ changes }) => changes.budget_period !== undefined).length, 1);
+    const stores = [await open(t, url), await open(t, url)];
+    const rpms = Array.from({ length: 30 }, (_, n) => n + 1);
+    await Promise.all(rpms.map((rpm) => stores[rpm % 2]?.teams.set("red", { rpm }, changeAt(1))));
+    const entries = await stores[0]?.audit.list({ limit: 100 });
+    assert.equal(entries?.filter(({ changes }) => changes.budget_period !== undefined).length, 1);
+    const steps = new Map(entries?.flatMap(({ changes }) => (changes.rpm ? [[changes.rpm.from, changes.rpm.to]] : [])));
+    const walked: unknown[] = [];
+    for (let at = steps.get(null); at !== undefined; at = steps.get(at)) walked.push(at);
+    assert.equal(walked.length, 30);
+    assert.equal(walked.at(-1), (await stores[1]?.teams.get("red"))?.rpm);
   });
 
   it("finish what was asked for before they close, and read while one writes", async (t) => {
