@@ -9,7 +9,7 @@ import { createKeys, type Keys, sha256Hex } from "../../../src/access/keys.ts";
 import { createTeams, type Teams } from "../../../src/access/teams.ts";
 import { createAdminApp } from "../../../src/admin/app.ts";
 import { usagePage } from "../../../src/admin/page/index.ts";
-import { startAdminServer } from "../../../src/admin/server.ts";
+import { type AdminServer, startAdminServer } from "../../../src/admin/server.ts";
 import { openStore } from "../../../src/store/open.ts";
 import type { Store } from "../../../src/store/store.ts";
 
@@ -24,10 +24,12 @@ export interface AdminPort {
   get(path: string): Promise<unknown>;
   /** From now on nobody listens. */
   stop(): Promise<void>;
+  /** Again, at the same place. */
+  listen(): Promise<void>;
   close(): Promise<void>;
 }
 
-export async function startAdminPort({ port = 0 } = {}): Promise<AdminPort> {
+export async function startAdminPort(): Promise<AdminPort> {
   const folder = mkdtempSync(join(tmpdir(), "gateway-page-"));
   const store = await openStore(`sqlite:${join(folder, "gateway.db")}`);
   const keys = createKeys(store, { now: Date.now, randomBytes, by: "admin" });
@@ -43,14 +45,13 @@ export async function startAdminPort({ port = 0 } = {}): Promise<AdminPort> {
     page: usagePage(),
     log: { info: () => {}, warn: () => {}, error: () => {} },
   });
-  const server = await startAdminServer({ host: "127.0.0.1", port, app });
-  const url = `http://127.0.0.1:${server.port}`;
-  let listening = true;
+  const first = await startAdminServer({ host: "127.0.0.1", port: 0, app });
+  const url = `http://127.0.0.1:${first.port}`;
+  let server: AdminServer | undefined = first;
 
   async function stop(): Promise<void> {
-    if (!listening) return;
-    listening = false;
-    await server.close();
+    await server?.close();
+    server = undefined;
   }
 
   return {
@@ -63,6 +64,9 @@ export async function startAdminPort({ port = 0 } = {}): Promise<AdminPort> {
       return answer.json();
     },
     stop,
+    async listen() {
+      server = await startAdminServer({ host: "127.0.0.1", port: first.port, app });
+    },
     async close() {
       await stop();
       await store.close();

@@ -70,7 +70,7 @@ export async function fillMonth(
   for (let index = 0; index < 4; index += 1) {
     const opening = openingOf(random, keys.slice(3, 5), now - 2_000 * (index + 1), `running-${index}`);
     const budgets = [{ subject: "team:support", period: "total", limit: undefined }] as const;
-    await port.store.calls.open({ ...opening, reserved: USD / 2n, budgets });
+    await port.store.calls.open({ ...opening, reserved: USD / 20n, budgets });
   }
   return keys;
 }

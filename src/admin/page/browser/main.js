@@ -101,7 +101,6 @@ function showPage() {
     document.title = `${title} – Bedrock Gateway`;
     picker.element.hidden = !view.ranged;
     fill(place, view.element);
-    place.setAttribute("aria-busy", "true");
     writeAddress();
     void refresh();
   }
@@ -112,6 +111,7 @@ function showPage() {
       return;
     }
     loading = true;
+    place.setAttribute("aria-busy", "true");
     do {
       again = false;
       triedAt = Date.now();
