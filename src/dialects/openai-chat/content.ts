@@ -6,7 +6,6 @@
  * `thinking` of Anthropic. A `cache_control` on a part becomes a cache point behind it. Blank text is left to the repair.
  */
 import type { CachePoint, ContentBlock, ToolResultContent, ToolUseBlock } from "../../bedrock/converse.ts";
-import { canonicalBase64 } from "../../bedrock/media.ts";
 import { toolInput } from "../../bedrock/tool-input.ts";
 import type { ToolNames } from "../../bedrock/tool-names.ts";
 import { isTooDeep, MAX_JSON_DEPTH } from "../../json.ts";
@@ -14,6 +13,7 @@ import { cachePointOf } from "../cache-control.ts";
 import type { Field } from "../fields.ts";
 import { readAudio, readDocument, readFile, readImageSource, readImageUrl, readVideo } from "../media-parts.ts";
 import type { References } from "../references.ts";
+import { readThinking } from "../thinking-blocks.ts";
 
 /** What is gathered while a request is read. */
 export interface Reading {
@@ -57,18 +57,6 @@ export function toolUse(toolUseId: string, name: Field, args: Field, { names }: 
   const input = toolInput(args.value);
   if (isTooDeep(input)) throw args.error(`must not be nested more than ${MAX_JSON_DEPTH} levels deep`);
   return { toolUse: { toolUseId, name: names.encode(name.name()), input } };
-}
-
-/** Signed reasoning goes back to the model as it came; Bedrock refuses it without the signature, so it is left out. */
-export function readThinking(block: Field): ContentBlock[] {
-  if (block.at("type").value === "redacted_thinking") {
-    const redactedContent = canonicalBase64(block.at("data").string());
-    return redactedContent === undefined ? [] : [{ reasoningContent: { redactedContent } }];
-  }
-  const signature = block.at("signature").value;
-  const thinking = block.at("thinking").value;
-  if (typeof signature !== "string" || signature === "" || typeof thinking !== "string") return [];
-  return [{ reasoningContent: { reasoningText: { text: thinking, signature } } }];
 }
 
 function readPart(part: Field, role: ContentRole, reading: Reading): ContentBlock[] {

@@ -8,7 +8,8 @@
 import type { CachePoint, ContentBlock, Message, SystemBlock } from "../../bedrock/converse.ts";
 import { cachePointOf } from "../cache-control.ts";
 import type { Field } from "../fields.ts";
-import { type Reading, readContent, readThinking, readToolResult, toolUse } from "./content.ts";
+import { readThinking } from "../thinking-blocks.ts";
+import { type Reading, readContent, readToolResult, toolUse } from "./content.ts";
 
 const ROLES = ["system", "developer", "user", "assistant", "tool", "function"];
 

@@ -12,20 +12,14 @@ import type { Intent } from "../../bedrock/intent.ts";
 import { toolConfig } from "../../bedrock/tool-config.ts";
 import { type ToolNames, toolNames } from "../../bedrock/tool-names.ts";
 import { cachePointOf } from "../cache-control.ts";
+import { readFlag, readModel } from "../call-fields.ts";
 import type { Conversation } from "../dialect.ts";
 import { Field } from "../fields.ts";
 import { References } from "../references.ts";
 import type { Reading } from "./content.ts";
 import { readInput } from "./input-items.ts";
 import { type History, readMessages, systemBlocks } from "./messages.ts";
-import {
-  readChoices,
-  readFlag,
-  readInference,
-  readIntent,
-  readRequestSettings,
-  refuseUnsupported,
-} from "./settings.ts";
+import { readChoices, readInference, readIntent, readRequestSettings, refuseUnsupported } from "./settings.ts";
 import { readTools } from "./tools.ts";
 
 export interface ChatRequest extends Omit<Conversation, "reply" | "events" | "closing"> {
@@ -36,8 +30,6 @@ export interface ChatRequest extends Omit<Conversation, "reply" | "events" | "cl
   /** The client offered retired `functions`, so it wants `function_call` in return. */
   asFunctions: boolean;
 }
-
-const MAX_MODEL_LENGTH = 2048;
 
 export function readRequest(value: unknown): ChatRequest {
   const body = Field.root(value);
@@ -73,12 +65,6 @@ export function readRequest(value: unknown): ChatRequest {
     includeUsage: readFlag(body.at("stream_options").at("include_usage")),
     asFunctions,
   };
-}
-
-function readModel(model: Field): string {
-  const name = model.name("the name of a model");
-  if (name.length > MAX_MODEL_LENGTH) throw model.error(`must be at most ${MAX_MODEL_LENGTH} characters long`);
-  return name;
 }
 
 /** The conversation, and the instructions that other APIs keep beside it. */

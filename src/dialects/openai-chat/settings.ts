@@ -9,6 +9,7 @@ import type { ConverseRequest, InferenceConfig } from "../../bedrock/converse.ts
 import type { Intent } from "../../bedrock/intent.ts";
 import { requestMetadata } from "../../bedrock/request-metadata.ts";
 import { extension, readBedrockSettings, readModelFields } from "../bedrock-fields.ts";
+import { readTopK } from "../call-fields.ts";
 import type { Field } from "../fields.ts";
 import { readAnswerFormat, readEffort, readThinkingMode } from "../intent-fields.ts";
 
@@ -22,10 +23,6 @@ export function readChoices(n: Field): number {
   const choices = n.integer(1);
   if (choices > MAX_CHOICES) throw n.error(`must be at most ${MAX_CHOICES}`);
   return choices;
-}
-
-export function readFlag(flag: Field): boolean {
-  return !flag.absent && flag.boolean();
 }
 
 export function refuseUnsupported(body: Field): void {
@@ -110,12 +107,6 @@ function readStop(stop: Field): string[] {
   const items = typeof stop.value === "string" ? [stop] : stop.items("a string or an array of strings");
   if (items.length > MAX_STOP_SEQUENCES) throw stop.error(`must have at most ${MAX_STOP_SEQUENCES} strings`);
   return items.map((item) => item.string()).filter((text) => text !== "");
-}
-
-/** Not one of OpenAI's. 0 and -1 are how other servers write "no limit". */
-function readTopK(topK: Field): number | undefined {
-  if (topK.absent || topK.value === -1 || topK.value === 0) return undefined;
-  return topK.integer(1);
 }
 
 /** OpenAI's way to say it, Anthropic's, and the retired functions, which had no other. */

@@ -8,10 +8,10 @@
 import type { Tool, ToolSpec } from "../../bedrock/converse.ts";
 import type { ToolMode } from "../../bedrock/tool-config.ts";
 import type { ToolNames } from "../../bedrock/tool-names.ts";
-import { isJsonObject, type JsonObject } from "../../json.ts";
+import { isJsonObject } from "../../json.ts";
 import { cachePointOf } from "../cache-control.ts";
 import { type Field, quote } from "../fields.ts";
-import { readSchema } from "../intent-fields.ts";
+import { readToolSchema } from "../tool-schema.ts";
 
 export interface Tools {
   tools: Tool[];
@@ -79,23 +79,9 @@ function readSpec(spec: Field, names: ToolNames): ToolSpec {
   return {
     name,
     ...(description.trim() !== "" && { description: description.toWellFormed() }),
-    inputSchema: { json: objectSchema(spec.at(spec.at("parameters").absent ? "input_schema" : "parameters")) },
+    inputSchema: { json: readToolSchema(spec.at(spec.at("parameters").absent ? "input_schema" : "parameters")) },
     ...(strict && { strict }),
   };
-}
-
-function objectSchema(parameters: Field): JsonObject {
-  if (parameters.absent) return { type: "object" };
-  const schema = readSchema(parameters);
-  if (schema.type === "object") return schema;
-  const optional = Array.isArray(schema.type) && schema.type.includes("object");
-  if (schema.type !== undefined && schema.type !== null && !optional)
-    throw parameters.at("type").mustBeOneOf(["object"]);
-  return { type: "object", ...withoutType(schema) };
-}
-
-function withoutType({ type: _type, ...rest }: JsonObject): JsonObject {
-  return rest;
 }
 
 const CHOICES = ["none", "auto", "required"];
