@@ -12,7 +12,6 @@ import {
   type Reconciliation,
 } from "../usage/reconcile.ts";
 import { CommandFailure, type CommandIo, createCommand, printJson, withStore } from "./command.ts";
-import { readSettings } from "./settings.ts";
 import { type Column, renderTable } from "./table.ts";
 
 interface ReconcileOptions {
@@ -69,8 +68,10 @@ export function reconcileCommand(io: CommandIo): Command {
 
 /** Without an operator's file nothing needs to be set for this but the database. */
 async function readPrices(io: CommandIo): Promise<Prices> {
-  const named = io.env.GATEWAY_CONFIG?.trim() || undefined;
-  return createPrices(named === undefined ? [] : (await readSettings(io.env)).operator.prices);
+  if ((io.env.GATEWAY_CONFIG?.trim() ?? "") === "") return createPrices();
+  // Loaded when it is needed: reading the file takes parts of the gateway that `usage` alone has no use for.
+  const { readSettings } = await import("./settings.ts");
+  return createPrices((await readSettings(io.env)).operator.prices);
 }
 
 async function readLogs(paths: readonly string[], { add }: Reconciliation, io: CommandIo): Promise<Reading> {
@@ -83,7 +84,7 @@ async function readLogs(paths: readonly string[], { add }: Reconciliation, io: C
   }
 
   async function readFile(file: string): Promise<void> {
-    for await (const { line, text } of readRecords(file)) {
+    for await (const { line, text } of readRecords(file, io.stdin)) {
       reading.lines += 1;
       const { entries, others, problems } = text === undefined ? TOO_LONG : parseLogRecord(text);
       reading.others += others;

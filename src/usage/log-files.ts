@@ -5,7 +5,6 @@
 import { createReadStream } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { stdin } from "node:process";
 import { pipeline } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { createRecordSplitter, type LogRecord } from "./log-records.ts";
@@ -32,14 +31,14 @@ async function* filesBelow(folder: string): AsyncIterable<string> {
 }
 
 /** Throws what the file system or the decompression says, after the records that could be read. */
-export async function* readRecords(path: string): AsyncIterable<LogRecord> {
-  const source: AsyncIterable<Buffer> = path === STDIN ? stdin : createReadStream(path);
+export async function* readRecords(path: string, stdin: AsyncIterable<Uint8Array>): AsyncIterable<LogRecord> {
+  const source: AsyncIterable<Uint8Array> = path === STDIN ? stdin : createReadStream(path);
   const splitter = createRecordSplitter();
   for await (const chunk of decompressed(source)) yield* splitter.push(chunk);
   yield* splitter.end();
 }
 
-async function* decompressed(source: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+async function* decompressed(source: AsyncIterable<Uint8Array>): AsyncIterable<Buffer> {
   const chunks = source[Symbol.asyncIterator]();
   let head: Buffer = Buffer.alloc(0);
   while (head.length < GZIP.length) {
@@ -53,7 +52,10 @@ async function* decompressed(source: AsyncIterable<Buffer>): AsyncIterable<Buffe
   yield* pipeline(whole, createGunzip(), () => {});
 }
 
-async function* withHead(head: Buffer, chunks: AsyncIterator<Buffer>): AsyncIterable<Buffer> {
+async function* withHead(head: Buffer, chunks: AsyncIterator<Uint8Array>): AsyncIterable<Buffer> {
   yield head;
-  for (let next = await chunks.next(); !next.done; next = await chunks.next()) yield next.value;
+  for (let next = await chunks.next(); !next.done; next = await chunks.next()) {
+    const { buffer, byteOffset, byteLength } = next.value;
+    yield Buffer.from(buffer, byteOffset, byteLength);
+  }
 }

@@ -79,6 +79,15 @@ describe("usage reconcile", { concurrency: 2 }, () => {
     assert.equal(report.unmatched_entries[0].request_id, "b-9");
   });
 
+  it("goes by the operator's prices, and reads standard input", async (t) => {
+    const { store, url, dir } = await setUp(t);
+    write(dir, "gateway.yaml", 'prices:\n  - { match: "us.amazon.nova-lite-v1:0", input: 1, output: 10 }\n');
+    const env = { GATEWAY_CONFIG: join(dir, "gateway.yaml"), AWS_REGION: "us-east-1" };
+    const { code, stderr } = await runCommands(url, ["usage", "reconcile", "-"], lines([record("b-1")]), env);
+    assert.equal(code, 0, stderr);
+    assert.equal((await store.calls.get("call-1"))?.closing?.cost, 2_000_000_000n);
+  });
+
   it("says in a sentence that a file is not there", async (t) => {
     const { reconcile, dir } = await setUp(t);
     const { code, stdout, stderr } = await reconcile(join(dir, "none"));
@@ -107,6 +116,7 @@ async function setUp(t: TestContext) {
   }
   return {
     store,
+    url,
     keyId: key.id,
     dir: tempDir(t),
     reconcile: (...args: string[]) => runCommands(url, ["usage", "reconcile", ...args]),

@@ -15,7 +15,12 @@ export interface CommandResult {
 }
 
 /** A command line such as `keys create --name alice`, its words already apart. */
-export async function runCommands(databaseUrl: string, args: readonly string[], stdin = ""): Promise<CommandResult> {
+export async function runCommands(
+  databaseUrl: string,
+  args: readonly string[],
+  stdin = "",
+  env: Readonly<Record<string, string>> = {},
+): Promise<CommandResult> {
   const written = { stdout: "", stderr: "" };
   const sink = (name: keyof typeof written) => ({
     write(chunk: string) {
@@ -23,7 +28,7 @@ export async function runCommands(databaseUrl: string, args: readonly string[], 
     },
   });
   const io = {
-    env: { DATABASE_URL: databaseUrl },
+    env: { DATABASE_URL: databaseUrl, ...env },
     stdin: Readable.from([Buffer.from(stdin)]),
     stdout: sink("stdout"),
     stderr: sink("stderr"),

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { describe, it, type TestContext } from "node:test";
 import { gzipSync } from "node:zlib";
 import { logFiles, readRecords } from "../../src/usage/log-files.ts";
@@ -43,6 +44,13 @@ describe("the files of a log", () => {
     }
   });
 
+  it("are read from standard input too", async () => {
+    const parts = (bytes: Buffer) => Readable.from([bytes.subarray(0, 1), bytes.subarray(1, 5), bytes.subarray(5)]);
+    for (const bytes of [Buffer.from('{"a":1}\n{"b":2}'), gzipSync('{"a":1}\n{"b":2}')]) {
+      assert.deepEqual(await texts("-", parts(bytes)), ['{"a":1}', '{"b":2}']);
+    }
+  });
+
   it("fail where compressed data are cut off, after what could be read", async (t) => {
     const path = join(folder(t), "cut");
     const lines = Array.from({ length: 50_000 }, (_, n) => `{"n":${n},"x":${Math.random()}}`);
@@ -50,7 +58,7 @@ describe("the files of a log", () => {
     writeFileSync(path, packed.subarray(0, packed.length / 2));
     const read: unknown[] = [];
     await assert.rejects(async () => {
-      for await (const { text } of readRecords(path)) read.push(text);
+      for await (const { text } of readRecords(path, NO_INPUT)) read.push(text);
     }, /unexpected end of file/);
     assert.ok(read.length > 1_000);
   });
@@ -63,7 +71,7 @@ describe("the files of a log", () => {
     const before = process.memoryUsage().rss;
     let most = 0;
     let count = 0;
-    for await (const record of readRecords(path)) {
+    for await (const record of readRecords(path, NO_INPUT)) {
       count += record.text === undefined ? 0 : 1;
       if (count % 100 === 0) most = Math.max(most, process.memoryUsage().rss);
     }
@@ -72,8 +80,10 @@ describe("the files of a log", () => {
   });
 });
 
-async function texts(path: string): Promise<(string | undefined)[]> {
-  return (await Array.fromAsync(readRecords(path))).map(({ text }) => text);
+const NO_INPUT: AsyncIterable<Buffer> = Readable.from([]);
+
+async function texts(path: string, stdin = NO_INPUT): Promise<(string | undefined)[]> {
+  return (await Array.fromAsync(readRecords(path, stdin))).map(({ text }) => text);
 }
 
 function folder(t: TestContext): string {

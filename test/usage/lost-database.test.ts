@@ -184,8 +184,9 @@ describe("draining on shutdown", () => {
     assert.equal(await ledger.drain(100), 3);
     assert.ok(performance.now() - started < 1_000);
     calls.asked.length = 0;
+    await ledger.close("call-late", aClosing());
     await sleep(3 * RETRY_MS);
-    assert.deepEqual(calls.asked, []);
+    assert.deepEqual([ledger.waiting, calls.asked], [4, []]);
   });
 
   it("waits for a closing that is being written", async () => {

@@ -89,10 +89,11 @@ describe("reconciling with Bedrock's log", () => {
   it("counts an entry once, however often the log has it", async () => {
     for (const groupSize of [1, 2, 100]) {
       const entries = [entry(), entry(), entry()];
-      const { calls, report } = await reconcile([row("c-1", aClosing(ESTIMATE))], entries, { groupSize });
-      assert.equal(calls.amended.length, 1);
-      assert.equal(report.replaced, 1);
-      assert.equal(report.matched + report.duplicates, 3);
+      for (const dryRun of [false, true]) {
+        const { calls, report } = await reconcile([row("c-1", aClosing(ESTIMATE))], entries, { groupSize, dryRun });
+        assert.equal(calls.amended.length, dryRun ? 0 : 1);
+        assertCounts(report, { entries: 3, matched: 1, replaced: 1, duplicates: 2 });
+      }
     }
   });
 
