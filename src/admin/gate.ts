@@ -67,9 +67,9 @@ export function createGate({ tokenSha256, sessions, attempts, log }: GateOptions
   }
 
   function fromCookie(context: AdminContext, secret: string): SessionState {
+    if (!READING.has(context.req.method)) assertSameOrigin(context, { required: true });
     const expiresAt = sessions.use(secret);
     if (expiresAt === undefined) throw unauthorized("The session has ended: log in again.");
-    if (!READING.has(context.req.method)) assertSameOrigin(context, { required: true });
     return { expiresAt };
   }
 

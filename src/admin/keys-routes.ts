@@ -7,7 +7,7 @@ import { formatUsd } from "../money.ts";
 import type { CallStore } from "../store/store.ts";
 import { AdminError } from "./errors.ts";
 import type { AdminApp } from "./gate.ts";
-import { type Answer, failure, ok, operation, takes } from "./openapi.ts";
+import { type Answer, BODY_REFUSALS, failure, ok, operation, takes } from "./openapi.ts";
 import * as schemas from "./schemas.ts";
 
 export interface KeysRoutesOptions {
@@ -17,7 +17,7 @@ export interface KeysRoutesOptions {
   readonly now: () => number;
 }
 
-const WRONG = { 400: failure("A setting is wrong; `field` names it") };
+const WRONG = { 400: failure("A setting is wrong; `field` names it"), ...BODY_REFUSALS };
 const NOT_FOUND = { 404: failure("There is no such key") };
 const FORBIDDEN = { 409: failure("The key's state forbids it: a revoked one stays revoked") };
 
@@ -86,7 +86,7 @@ export function mountKeys(app: AdminApp, { keys, calls, now }: KeysRoutesOptions
         200: ok("With dry_run: the settings that the keys would have", schemas.plannedKeysJson),
         201: ok("The keys with their secrets", schemas.issuedKeysJson),
         400: failure("What is wrong, by line"),
-        415: failure("The body is no text/csv"),
+        ...BODY_REFUSALS,
       },
     }),
     takes("query", schemas.importQuery),

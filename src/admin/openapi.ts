@@ -30,6 +30,7 @@ const REFUSALS: Readonly<Record<number, string>> = {
   401: "The admin token or the session is missing, wrong or has ended",
   403: "Asked under a host name that is not the gateway's, or by another site",
   429: "Too many wrong tokens, or too many reports at once; Retry-After says when to try again",
+  500: "The gateway failed; its log says why",
   503: "ADMIN_TOKEN is not set, or the database can't be reached",
 };
 const WHOLE = { json: "The body", query: "The query" } as const;
@@ -63,6 +64,12 @@ export function ok(description: string, schema: GenericSchema): Answer {
 export function failure(description: string): Answer {
   return ok(description, errorJson);
 }
+
+/** What every route that takes a body can answer. */
+export const BODY_REFUSALS: Readonly<Record<number, Answer>> = {
+  413: failure("The body is larger than 1 MiB"),
+  415: failure("The body has another content type"),
+};
 
 /** Checks the body or the parameters; what is wrong with them is a 400 that names the first field at fault. */
 export function takes<Target extends "json" | "query", Schema extends GenericSchema>(target: Target, schema: Schema) {

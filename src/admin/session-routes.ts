@@ -1,6 +1,6 @@
 /** Logging in with a browser, and out again. */
 import { type AdminApp, type Gate, LOG_IN_PATH } from "./gate.ts";
-import { failure, ok, operation, takes } from "./openapi.ts";
+import { BODY_REFUSALS, failure, ok, operation, takes } from "./openapi.ts";
 import { logIn, sessionJson } from "./schemas.ts";
 
 export function mountSession(app: AdminApp, gate: Gate): void {
@@ -17,6 +17,7 @@ export function mountSession(app: AdminApp, gate: Gate): void {
         400: failure("No token was sent"),
         401: failure("The token is wrong"),
         403: failure("Asked by another site"),
+        ...BODY_REFUSALS,
         429: failure("Too many wrong tokens; Retry-After says when to try again"),
         503: failure("ADMIN_TOKEN is not set"),
       },

@@ -5,7 +5,7 @@ import type { Teams } from "../access/teams.ts";
 import { formatUsd } from "../money.ts";
 import type { CallStore } from "../store/store.ts";
 import type { AdminApp } from "./gate.ts";
-import { failure, ok, operation, takes } from "./openapi.ts";
+import { BODY_REFUSALS, failure, ok, operation, takes } from "./openapi.ts";
 import * as schemas from "./schemas.ts";
 
 export interface TeamsRoutesOptions {
@@ -51,7 +51,7 @@ export function mountTeams(app: AdminApp, { teams, calls, now }: TeamsRoutesOpti
       tag: "teams",
       summary: "Give a team limits or a note",
       description: "What is not given stays as it is; null takes a limit away.",
-      answers: { 200: one, 400: failure("A setting is wrong; `field` names it") },
+      answers: { 200: one, 400: failure("A setting is wrong; `field` names it"), ...BODY_REFUSALS },
     }),
     takes("json", schemas.teamChanges),
     async (context) => {

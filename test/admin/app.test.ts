@@ -86,7 +86,7 @@ describe("the admin app", () => {
   it("takes bodies up to 1 MiB, whole or in chunks, and goes on after a larger one", async (t) => {
     const { ask, port } = await startAdmin(t);
     const body = JSON.stringify({ name: "a", note: "x".repeat(1024 * 1024) });
-    const whole = await ask("POST", "/api/keys", { body, described: false });
+    const whole = await ask("POST", "/api/keys", { body });
     assert.equal(whole.status, 413);
     const chunked = await new Promise<number | undefined>((resolve, reject) => {
       const headers = {
@@ -112,7 +112,7 @@ describe("the admin app", () => {
     const { ask, store } = await startAdmin(t);
     for (const media of ["text/plain", "text/csv", "application/xml", "application/jsonx", "json"]) {
       const headers = { "content-type": media };
-      const { status } = await ask("POST", "/api/keys", { body: { name: "a" }, headers, described: false });
+      const { status } = await ask("POST", "/api/keys", { body: { name: "a" }, headers });
       assert.equal(status, 415, media);
     }
     assert.deepEqual(await store.keys.list(), []);
@@ -163,7 +163,7 @@ describe("the admin app", () => {
     assert.equal(unavailable.status, 503);
     assert.ok(Number(unavailable.headers["retry-after"]) > 0);
     failure = new TypeError("secret is not a function");
-    const failed = await broken.ask("GET", "/api/keys", { described: false });
+    const failed = await broken.ask("GET", "/api/keys");
     assert.equal(failed.status, 500);
     for (const { text } of [unavailable, failed]) assert.doesNotMatch(text, /secret|postgres|TypeError/);
     assert.equal(broken.lines.length, 2);
