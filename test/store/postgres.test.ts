@@ -213,17 +213,14 @@ describe("a store in PostgreSQL", options, () => {
     const teams = ["a", "b"].map((name) => ({ name, budget_period: "day", created_at: 1 }));
     await database.query.insertInto("teams").values(teams).execute();
     let runs = 0;
-    const inOrder = (...order: string[]) =>
+    const bothBegan = Promise.withResolvers<void>();
+    const inOrder = (...order: readonly [string, string]) =>
       database.write(async (transaction) => {
-        runs++;
-        for (const name of order) {
-          await transaction
-            .updateTable("teams")
-            .set({ note: order.join("") })
-            .where("name", "=", name)
-            .execute();
-          await sleep(100);
-        }
+        const note = order.join("");
+        await transaction.updateTable("teams").set({ note }).where("name", "=", order[0]).execute();
+        if (++runs === 2) bothBegan.resolve();
+        await bothBegan.promise;
+        await transaction.updateTable("teams").set({ note }).where("name", "=", order[1]).execute();
       });
     await Promise.all([inOrder("a", "b"), inOrder("b", "a")]);
     assert.equal(runs, 3);
