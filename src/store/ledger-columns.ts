@@ -7,7 +7,7 @@ import { type SpendIncrement, toColumns } from "./spend.ts";
 import type { Amendment, TokenUsage } from "./store.ts";
 import type { HourIncrement } from "./usage-hours.ts";
 
-export type Value = string | number | bigint | null;
+type Value = string | number | bigint | null;
 
 export interface Columns<T> {
   /** Name and PostgreSQL's type. */

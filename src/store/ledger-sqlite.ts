@@ -28,7 +28,7 @@ import { type LedgerQueue, MAX_WAITING, refuse, runBatch } from "./ledger-queue.
 import type { Spend } from "./spend.ts";
 import type { SqliteDatabase } from "./sqlite.ts";
 
-export function sqliteLedgerTables(db: DatabaseSync): LedgerTables {
+function sqliteLedgerTables(db: DatabaseSync): LedgerTables {
   const insert = db.prepare(`${insertion("calls", OPENING)} ON CONFLICT (id) DO NOTHING`);
   const closing = namesOf(CLOSING)
     .slice(0, -1)

@@ -274,15 +274,20 @@ async function latency(
   reports: Kysely<Tables>,
   { from, to }: { readonly from: number; readonly to: number },
 ): Promise<LatencyTotals[]> {
-  const ranked = (what: RawBuilder<unknown>) => sql`
-    SELECT model_invoked AS model, ${what} AS ms, count(*) OVER (PARTITION BY model_invoked) AS n,
-      row_number() OVER (PARTITION BY model_invoked ORDER BY ${what}) AS place
-    FROM calls
-    WHERE status = 'ok' AND ${what} IS NOT NULL AND started_at >= ${from} AND started_at < ${to}`;
+  // Equal times first become one row: milliseconds repeat, and far fewer rows are left to put in order.
   const percentiles = (what: RawBuilder<unknown>) => sql<LedgerColumns>`
     SELECT model, max(n) AS n, min(CASE WHEN place * 100 >= n * 50 THEN ms END) AS p50,
       min(CASE WHEN place * 100 >= n * 95 THEN ms END) AS p95
-    FROM (${ranked(what)}) AS ranked GROUP BY model`;
+    FROM (
+      SELECT model, ms, sum(equal) OVER (PARTITION BY model) AS n,
+        sum(equal) OVER (PARTITION BY model ORDER BY ms) AS place
+      FROM (
+        SELECT model_invoked AS model, ${what} AS ms, count(*) AS equal
+        FROM calls
+        WHERE status = 'ok' AND ${what} IS NOT NULL AND started_at >= ${from} AND started_at < ${to}
+        GROUP BY 1, 2
+      ) AS times
+    ) AS placed GROUP BY model`;
   const durations = await percentiles(sql`finished_at - started_at`).execute(reports);
   const firstTokens = await percentiles(sql`first_token_at - started_at`).execute(reports);
   const byModel = new Map(firstTokens.rows.map((row) => [text(row, "model"), row]));
