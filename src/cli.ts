@@ -13,7 +13,6 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandFactory>>> = {
   keys: async () => (await import("./commands/keys.ts")).keysCommand,
   teams: async () => (await import("./commands/teams.ts")).teamsCommand,
   usage: async () => (await import("./commands/usage.ts")).usageCommand,
-  reconcile: async () => (await import("./commands/reconcile.ts")).reconcileCommand,
 };
 
 const args = process.argv.slice(2);
