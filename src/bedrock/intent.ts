@@ -16,6 +16,10 @@ export interface Intent {
   /** False: at most one tool call in a turn. */
   readonly parallelToolCalls?: boolean;
   readonly topK?: number;
+  /** Anthropic's names for features in preview; already allow-listed. Only Claude knows them. */
+  readonly betas?: readonly string[];
+  /** The answer is to say which stop sequence ended it. */
+  readonly namesStopSequence?: boolean;
   /** Fields of the model's own that the client gave by an extension; already allow-listed. */
   readonly modelFields?: JsonObject;
 }

@@ -19,10 +19,14 @@ const PROCESSING_MODES = ["sync", "async"] as const;
 const LATENCIES = ["standard", "optimized"] as const;
 const TIERS = ["auto", "default", "flex", "priority"] as const;
 
-export function readBedrockSettings(body: Field, stream: boolean): Settings {
+/** `tier`: Bedrock's word for the request's `service_tier`, where an API has words of its own. */
+export function readBedrockSettings(
+  body: Field,
+  stream: boolean,
+  tier: string | undefined = readTier(body.at("service_tier")),
+): Settings {
   const guardrail = extension(body, "guardrail_config", "guardrailConfig");
   const performance = extension(body, "performance_config", "performanceConfig");
-  const tier = readTier(body.at("service_tier"));
   const latency = performance.absent ? undefined : readLatency(performance);
   return {
     ...(!guardrail.absent && { guardrailConfig: readGuardrail(guardrail, stream) }),
@@ -99,8 +103,8 @@ function readLatency(performance: Field): (typeof LATENCIES)[number] | undefined
   return latency.absent ? undefined : latency.oneOf(LATENCIES);
 }
 
-/** OpenAI's `auto` leaves the choice to the account, as does Bedrock without the field. */
-function readTier(tier: Field): string | undefined {
+/** `auto` leaves the choice to the account, as does Bedrock without the field. */
+export function readTier(tier: Field): string | undefined {
   const name = tier.absent ? "auto" : tier.oneOf(TIERS);
   return name === "auto" ? undefined : name;
 }

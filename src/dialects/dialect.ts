@@ -4,7 +4,7 @@
  * A dialect is pure: bytes and plain values in, plain values out. It does no I/O, knows no model's quirks and no other
  * dialect; keys, limits, ledger, errors and recovery come from the exchange that calls it.
  */
-import type { ConverseEvent, ConverseRequest, ConverseResponse, ImageBlock } from "../bedrock/converse.ts";
+import type { ConverseEvent, ConverseRequest, ConverseResponse, ImageBlock, TokenUsage } from "../bedrock/converse.ts";
 import type { Intent } from "../bedrock/intent.ts";
 import type { GatewayError } from "../errors.ts";
 import type { Transform } from "../transform.ts";
@@ -17,9 +17,39 @@ export interface Dialect {
   /** Reads a parsed JSON body. Throws GatewayError `invalid_request` with the `param` at fault. */
   decode(body: unknown, meta: CallMeta): Conversation;
   /** The body of an error answer, and of Envoy's own local replies. */
-  errorBody(error: GatewayError): unknown;
+  errorBody(error: GatewayError, requestId?: string): unknown;
   /** The same as the last events of a stream whose status has already been sent. */
-  errorEvents(error: GatewayError): Iterable<SseEvent>;
+  errorEvents(error: GatewayError, requestId?: string): Iterable<SseEvent>;
+  /** Where this API's statuses are not those of the error table. */
+  errorStatus?(error: GatewayError): number;
+  /** What fills the silence in a stream; a comment where nothing is said here. */
+  readonly keepAlive?: SseEvent;
+  /** A header of every answer that has the request's id, besides `x-request-id`. */
+  readonly requestIdHeader?: string;
+  /** Counting a prompt's tokens without a call. */
+  readonly counting?: Counting;
+  /** The list of models in this API's own shape. */
+  readonly listing?: Listing;
+}
+
+export interface Counting {
+  /** As `Dialect.paths`. */
+  readonly paths: readonly string[];
+  decode(body: unknown, meta: CallMeta): Conversation;
+  reply(inputTokens: number): unknown;
+}
+
+export interface Listing {
+  /** Whether a request of `/models` wants this shape. `header` gives a request header by its lower-case name. */
+  asked(header: (name: string) => string | undefined): boolean;
+  list(models: readonly ListedModel[], query: URLSearchParams): unknown;
+  model(model: ListedModel): unknown;
+}
+
+export interface ListedModel {
+  readonly id: string;
+  /** Unix seconds; 0 where nobody knows. */
+  readonly created: number;
 }
 
 /** What a reply needs besides Bedrock's answer: given by the caller, so that a dialect reads no clock and no dice. */
@@ -28,6 +58,8 @@ export interface CallMeta {
   readonly id: string;
   /** Unix seconds. */
   readonly created: number;
+  /** A request header by its lower-case name. */
+  readonly header?: (name: string) => string | undefined;
 }
 
 /** One decoded client request, and how to answer it. */
@@ -48,8 +80,11 @@ export interface Conversation {
   readonly warnings: readonly string[];
   /** The whole answer, from one response for each choice. */
   reply(responses: readonly ConverseResponse[]): unknown;
-  /** A fresh machine for one choice (from 0) of a streamed answer. `end()` throws when no `messageStop` was seen. */
-  events(choice: number): Transform<ConverseEvent, SseEvent>;
+  /**
+   * A fresh machine for one choice (from 0) of a streamed answer. `end()` throws when no `messageStop` was seen. `known` is
+   * what can be said of its tokens before it begins: an estimate of the prompt's.
+   */
+  events(choice: number, known?: TokenUsage): Transform<ConverseEvent, SseEvent>;
   /** What ends the stream once all choices have ended. */
   closing(): Iterable<SseEvent>;
 }

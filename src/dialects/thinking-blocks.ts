@@ -14,3 +14,11 @@ export function readThinking(block: Field): ContentBlock[] {
   if (typeof signature !== "string" || signature === "" || typeof thinking !== "string") return [];
   return [{ reasoningContent: { reasoningText: { text: thinking, signature } } }];
 }
+
+/** The same, and reasoning that no model has signed: some models take that back, and the model decides. */
+export function readAllThinking(block: Field): ContentBlock[] {
+  const signed = readThinking(block);
+  const text = block.at("thinking").value;
+  if (signed.length > 0 || typeof text !== "string" || text.trim() === "") return signed;
+  return [{ reasoningContent: { reasoningText: { text: text.toWellFormed() } } }];
+}
