@@ -7,6 +7,14 @@ import { type Browser, type BrowserContext, type BrowserContextOptions, chromium
 
 const PLACES = [process.env.CHROMIUM_PATH, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
+const ARGS = [
+  // Tests may run as root in a container, where the sandbox can't; they show the browser nothing but their own pages.
+  "--no-sandbox",
+  "--disable-dev-shm-usage",
+  // As on a machine without the internet.
+  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+];
+
 /** Why there is no browser to test with; undefined when there is one. REQUIRE_SERVERS=1 makes it an error. */
 export function chromiumMissing(): string | undefined {
   if (program() !== undefined) return undefined;
@@ -15,12 +23,11 @@ export function chromiumMissing(): string | undefined {
   return reason;
 }
 
-/** Close it when the test file ends. */
+/** It reaches 127.0.0.1 alone. Close it when the test file ends. */
 export async function startChromium(): Promise<Browser> {
   const executablePath = program();
   if (executablePath === undefined) throw new Error(chromiumMissing());
-  // Tests may run as root in a container, where the sandbox can't; they show the browser nothing but their own pages.
-  return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+  return chromium.launch({ executablePath, args: ARGS });
 }
 
 /** Cookies and storage of its own. */

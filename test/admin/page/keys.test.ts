@@ -63,6 +63,7 @@ describe("keys and teams on the page", { skip: chromiumMissing() ?? false }, () 
     assert.equal(await page.getByLabel("Secret key").inputValue(), secret, "Escape must not lose the secret");
     await page.getByRole("button", { name: "I have stored it" }).click();
     await page.getByText("Made the key review-bot.").waitFor();
+    await page.getByLabel("Secret key").waitFor({ state: "detached" });
     assert.ok(!(await page.content()).includes(secret));
     const [row = []] = await rows("Keys");
     assert.match(

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import * as v from "valibot";
@@ -36,14 +37,15 @@ describe("the overview", { skip: chromiumMissing() ?? false }, () => {
   let browser: Browser;
   let port: AdminPort;
   let session: Awaited<ReturnType<Visitor["context"]["storageState"]>>;
+  /** Shared by tests that only look; each chooses what it looks at. */
+  let reader: Visitor;
 
   before(async () => {
     [browser, port] = await Promise.all([startChromium(), startAdminPort()]);
     await fillMonth(port, { calls: 500 });
-    const { signIn, context } = await visit(browser, port.url);
-    await signIn();
-    session = await context.storageState();
-    await context.close();
+    reader = await visit(browser, port.url);
+    await reader.signIn();
+    session = await reader.context.storageState();
   });
   after(async () => {
     await browser.close();
@@ -54,6 +56,14 @@ describe("the overview", { skip: chromiumMissing() ?? false }, () => {
     const visitor = await visit(browser, port.url, { storageState: session, ...options });
     await visitor.loaded();
     return visitor;
+  }
+
+  async function look(by: "Model" | "Team" | "Key" = "Model"): Promise<Visitor> {
+    const { page, loaded } = reader;
+    await page.getByRole("radio", { name: by }).check();
+    await page.waitForSelector(`caption:text-is("Usage by ${by.toLowerCase()}")`, { state: "attached" });
+    await loaded();
+    return reader;
   }
 
   async function usage(by: string, days: "30d" | "24h" = "30d") {
@@ -67,7 +77,7 @@ describe("the overview", { skip: chromiumMissing() ?? false }, () => {
   }
 
   it("tells what the API tells: spend, requests, tokens, errors", async () => {
-    const { page, assertNothingWrong, context } = await enter();
+    const { page, assertNothingWrong } = await look();
     const rows = await usage("model");
     const sum = (pick: (row: (typeof rows)[number]) => number) => rows.reduce((all, row) => all + pick(row), 0);
     const tokens = sum((row) => row.input_tokens + row.cache_read_tokens + row.cache_write_tokens + row.output_tokens);
@@ -91,7 +101,6 @@ describe("the overview", { skip: chromiumMissing() ?? false }, () => {
     );
     assert.match(await tile(page, "Time to first token"), /^\d.* s\nslowest: anthropic\.claude-opus/);
     assertNothingWrong();
-    await context.close();
   });
 
   for (const [by, name] of [
@@ -100,10 +109,7 @@ describe("the overview", { skip: chromiumMissing() ?? false }, () => {
     ["Key", "name"],
   ] as const) {
     it(`tells the usage of each ${by.toLowerCase()}, the dearest first, with its share`, async () => {
-      const { page, rows, loaded, assertNothingWrong, context } = await enter();
-      await page.getByRole("radio", { name: by }).check();
-      await page.waitForSelector(`caption:text-is("Usage by ${by.toLowerCase()}")`, { state: "attached" });
-      await loaded();
+      const { rows, assertNothingWrong } = await look(by);
       const told = await usage(by.toLowerCase());
       const whole = spent(told);
       const expected = told
@@ -125,7 +131,6 @@ describe("the overview", { skip: chromiumMissing() ?? false }, () => {
         ) / 10_000;
       assert.equal(shown[0]?.[2]?.trim(), percent(share));
       assertNothingWrong();
-      await context.close();
     });
   }
 
@@ -183,7 +188,7 @@ describe("the overview", { skip: chromiumMissing() ?? false }, () => {
   });
 
   it("tells how full budgets are, what is in flight and what is refused, in words", async () => {
-    const { page, context } = await enter();
+    const { page } = await look();
     const budgets = v.parse(Budgets, await port.get("/budgets"));
     const items = await page.locator(".budget").allInnerTexts();
     assert.equal(items.length, Math.min(6, budgets.length));
@@ -197,16 +202,14 @@ describe("the overview", { skip: chromiumMissing() ?? false }, () => {
       items.find((text) => text.startsWith("support")) ?? "",
       /above the soft limit[\s\S]*\+ \$0\.20 in flight/,
     );
-    await context.close();
   });
 
   it("says what has no price, and never shows it as nothing", async () => {
-    const { page, rows, context } = await enter();
+    const { page, rows } = await look();
     const row =
       (await rows("Usage by model")).find(([name]) => name?.startsWith("example.preview")) ?? assert.fail("no row");
     assert.deepEqual(row.slice(1, 3), ["unpriced", "–"]);
     assert.ok(await page.getByText("Calls to models without a price are not in these sums").isVisible());
-    await context.close();
   });
 
   it("sorts a table by its headings, from the keyboard too", async () => {
@@ -223,6 +226,32 @@ describe("the overview", { skip: chromiumMissing() ?? false }, () => {
     );
     await page.keyboard.press("Enter");
     assert.equal(await heading.getAttribute("aria-sort"), "ascending");
+    await context.close();
+  });
+
+  it("shows all keys as one where they are too many to tell apart over time", async () => {
+    const { page, loaded, context } = await enter();
+    await context.route("**/api/usage/series?by=key&**", (route) =>
+      route.fulfill({
+        status: 400,
+        json: { error: { message: "The range has more than 10000 points.", field: "from" } },
+      }),
+    );
+    await page.getByRole("radio", { name: "Key" }).check();
+    await loaded();
+    assert.equal(await page.locator(".legend li").innerText(), `all keys\n${showUsd(spent(await usage("key")))}`);
+    assert.equal(await page.getByRole("alert").count(), 0);
+    await context.close();
+  });
+
+  it("gives the rows as a file", async () => {
+    const { page, loaded, context } = await enter();
+    await page.getByRole("radio", { name: "Team" }).check();
+    await loaded();
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByText("Download CSV").click()]);
+    const file = await readFile(await download.path(), "utf8");
+    assert.match(file, /^team,requests,/);
+    assert.equal(file.trim().split("\n").length, 1 + (await usage("team")).length);
     await context.close();
   });
 

@@ -49,7 +49,7 @@ describe("a range of time", () => {
 
   it("is shown by its last day, not by the one after", () => {
     assert.equal(showRange(rangeOf({ preset: "30d" }, NOW)), "9 Feb – 10 Mar 2026");
-    assert.equal(showRange(rangeOf({ preset: "24h" }, NOW)), "9 Mar, 15:00 – 10 Mar, 15:00");
+    assert.equal(showRange(rangeOf({ preset: "24h" }, NOW)), "9 Mar, 15:00 – 10 Mar, 15:00 UTC");
   });
 
   it("is known by its name alone", () => {

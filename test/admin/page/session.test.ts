@@ -210,6 +210,53 @@ describe("signing in, and what the page does while it is open", { skip: chromium
       .waitFor();
   });
 
+  it("waits for no view that somebody has left, and shows no answer that came too late", async (t) => {
+    const { visitor, port } = await arrive(t);
+    const { page, signIn, show, loaded, context } = visitor;
+    const { key } = await port.keys.create({ name: "a" });
+    await call(port, key.id, "only");
+    await signIn();
+    const late = Promise.withResolvers<void>();
+    await context.route("**/api/calls?**", async (route) => {
+      await late.promise;
+      await route.continue();
+    });
+    await page.getByRole("link", { name: "Calls" }).click();
+    await show("Keys");
+    assert.equal((await visitor.rows("Keys")).length, 1);
+
+    await show("Overview");
+    const slow = Promise.withResolvers<void>();
+    await context.route("**/api/usage?**", async (route) => {
+      await slow.promise;
+      await route.fulfill({ json: [] }).catch(() => {});
+    });
+    await page.getByLabel("Range", { exact: true }).selectOption("7d");
+    await context.unroute("**/api/usage?**");
+    await page.getByLabel("Range", { exact: true }).selectOption("24h");
+    await loaded();
+    slow.resolve();
+    late.resolve();
+    await page.waitForTimeout(200);
+    assert.equal(await page.locator(".tile-value").first().innerText(), "$1.00");
+  });
+
+  it("keeps a new secret in sight when the session ends", async (t) => {
+    const { visitor } = await arrive(t, { clock: true });
+    const { page, signIn, show, context } = visitor;
+    await signIn();
+    await show("Keys");
+    await page.getByRole("button", { name: "New key" }).click();
+    await page.getByRole("dialog").getByLabel("Name").fill("a");
+    await page.keyboard.press("Enter");
+    const secret = await page.getByLabel("Secret key").inputValue();
+    await visitor.loaded();
+    await context.clearCookies();
+    await page.clock.runFor(REFRESH_MS);
+    await page.getByText("Your session has ended: sign in again.").waitFor();
+    assert.equal(await page.getByLabel("Secret key").inputValue(), secret);
+  });
+
   it("works from the keyboard: views, range, dialogs, and back to where the focus was", async (t) => {
     const { visitor } = await arrive(t);
     const { page, signIn, loaded } = visitor;

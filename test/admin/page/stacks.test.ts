@@ -105,7 +105,12 @@ describe("the bars over time", () => {
     );
   });
 
-  it("have an axis in USD", () => {
-    assert.deepEqual([0, 0.005, 2, 12_500].map(MEASURES.cost.tick), ["$0", "$0.005", "$2", "$12.5K"]);
+  it("have an axis in USD, with as many decimals as its steps need", () => {
+    const ticks = (step: number) => [0, 1, 2].map((index) => MEASURES.cost.tick(index * step, step));
+    assert.deepEqual(ticks(2), ["$0", "$2", "$4"]);
+    assert.deepEqual(ticks(0.2), ["$0.00", "$0.20", "$0.40"]);
+    assert.deepEqual(ticks(0.005), ["$0.000", "$0.005", "$0.010"]);
+    assert.deepEqual(ticks(2_500), ["$0", "$2.5K", "$5K"]);
+    assert.equal(MEASURES.requests.tick(1_500, 500), "1.5K");
   });
 });

@@ -90,6 +90,15 @@ export const api = {
 };
 
 /**
+ * Where the same rows are as a file.
+ * @param {"key" | "team" | "model"} by
+ * @param {Range} range
+ */
+export function usageCsv(by, range) {
+  return `/api/usage?${query({ by, format: "csv", ...span(range) })}`;
+}
+
+/**
  * @template T
  * @param {string} method
  * @param {string} path

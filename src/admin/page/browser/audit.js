@@ -62,8 +62,9 @@ export function createAudit() {
   return {
     element: element("div", { class: "view" }, card("Audit", { content: [table.element] })),
     ranged: false,
-    async load() {
+    async load(wanted) {
       const [entries, keys] = await Promise.all([api.audit({ limit: NEWEST }), api.keys()]);
+      if (!wanted()) return;
       names = new Map(keys.map((key) => [key.id, key.name]));
       table.update(entries);
     },

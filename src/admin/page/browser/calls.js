@@ -64,7 +64,7 @@ export function createCalls({ range, refresh }) {
   return {
     element: element("div", { class: "view" }, card("Recent calls", { controls: [status], content: [table.element] })),
     ranged: true,
-    async load() {
+    async load(wanted) {
       const { from, to } = range();
       const calls = await api.calls({
         limit: NEWEST,
@@ -72,7 +72,7 @@ export function createCalls({ range, refresh }) {
         to: new Date(to).toISOString(),
         status: status.value === "" ? undefined : status.value,
       });
-      table.update(calls);
+      if (wanted()) table.update(calls);
     },
   };
 }

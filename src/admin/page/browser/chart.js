@@ -68,6 +68,7 @@ function bars(stack, measure, dark) {
     label: stack.id,
     data: stack.values.map(measure.height),
     backgroundColor: colorOf(stack.slot, dark),
+    hoverBackgroundColor: colorOf(stack.slot, dark),
     // A line of the card's own colour parts the bars of a stack.
     borderColor: dark ? SURFACE_DARK : SURFACE_LIGHT,
     borderWidth: { top: 1, bottom: 0, left: 0, right: 0 },
@@ -111,7 +112,8 @@ function optionsOf({ buckets, stacks, measure, bucket }, dark) {
           font,
           padding: 8,
           maxTicksLimit: 6,
-          callback: (value) => measure.tick(Number(value)),
+          callback: (value, _index, ticks) =>
+            measure.tick(Number(value), (ticks[1]?.value ?? 1) - (ticks[0]?.value ?? 0)),
         },
       },
     },

@@ -17,9 +17,9 @@ function open(title, content) {
   return dialog;
 }
 
-/** Closes what is open, such as when the session has ended. */
+/** Closes what is open, as the session has ended; but no secret that nobody can see again. */
 export function closeDialogs() {
-  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+  for (const dialog of document.querySelectorAll("dialog")) if (!dialog.querySelector(".secret")) dialog.close();
 }
 
 /**

@@ -92,8 +92,10 @@ export function createKeys({ refresh, announce, attempt }) {
       }),
     ),
     ranged: false,
-    async load() {
-      keys = await api.keys();
+    async load(wanted) {
+      const loaded = await api.keys();
+      if (!wanted()) return;
+      keys = loaded;
       render();
     },
   };

@@ -45,9 +45,8 @@ function showPage() {
   /** @type {Map<string, View>} */
   const views = new Map();
   let current = "";
-  let loading = false;
-  /** A refresh was asked for while another one was under way. */
-  let again = false;
+  /** Of the newest refresh. */
+  let turn = 0;
   let loadedAt = 0;
   let triedAt = 0;
   const gone = new AbortController();
@@ -105,25 +104,26 @@ function showPage() {
     void refresh();
   }
 
+  /** Does not wait for a refresh that is under way: what that one finds is out of date, and is left out. */
   async function refresh() {
-    if (loading) {
-      again = true;
-      return;
-    }
-    loading = true;
+    turn += 1;
+    const own = turn;
+    const wanted = () => own === turn && !gone.signal.aborted;
+    triedAt = Date.now();
     place.setAttribute("aria-busy", "true");
-    do {
-      again = false;
-      triedAt = Date.now();
-      await attempt(async () => {
-        await views.get(current)?.load();
-        loadedAt = Date.now();
-        problem.hidden = true;
-        setText(updated, `Updated ${format.clock(loadedAt)} UTC`);
-      });
-    } while (again && !gone.signal.aborted);
-    place.removeAttribute("aria-busy");
-    loading = false;
+    try {
+      await views.get(current)?.load(wanted);
+      if (wanted()) succeeded();
+    } catch (error) {
+      if (wanted()) failed(error);
+    }
+    if (wanted()) place.removeAttribute("aria-busy");
+  }
+
+  function succeeded() {
+    loadedAt = Date.now();
+    problem.hidden = true;
+    setText(updated, `Updated ${format.clock(loadedAt)} UTC`);
   }
 
   /** @param {() => Promise<void>} work */
@@ -131,10 +131,14 @@ function showPage() {
     try {
       await work();
     } catch (error) {
-      if (gone.signal.aborted) return;
-      if (error instanceof ApiError && error.signedOut) leave("Your session has ended: sign in again.");
-      else showProblem(error);
+      if (!gone.signal.aborted) failed(error);
     }
+  }
+
+  /** @param {unknown} error */
+  function failed(error) {
+    if (error instanceof ApiError && error.signedOut) leave("Your session has ended: sign in again.");
+    else showProblem(error);
   }
 
   /** @param {unknown} error */
@@ -166,7 +170,8 @@ function showPage() {
   }
 
   function tick() {
-    if (document.visibilityState === "visible" && !loading && Date.now() - triedAt >= REFRESH_MS) void refresh();
+    const due = Date.now() - triedAt >= REFRESH_MS && !place.hasAttribute("aria-busy");
+    if (due && document.visibilityState === "visible") void refresh();
   }
 
   fill(

@@ -1,7 +1,7 @@
 /**
  * The first view: what was spent and on what, how full budgets are, how models do.
  */
-import { ApiError, api } from "./api.js";
+import { ApiError, api, usageCsv } from "./api.js";
 import { createBudgets } from "./budgets.js";
 import { card } from "./card.js";
 import { createChart } from "./chart.js";
@@ -68,6 +68,7 @@ export function createOverview({ range, refresh }) {
       measure: counted,
       bucket: span.bucket,
     });
+    csv.href = usageCsv(grouping, span);
     tables[grouping].update(rows, { slots: own, whole: total.cost_usd });
     if (tablePlace.firstChild !== tables[grouping].element) fill(tablePlace, tables[grouping].element);
     unpriced.hidden = total.unpriced_requests === 0;
@@ -98,7 +99,8 @@ export function createOverview({ range, refresh }) {
     render();
   }
 
-  const usage = card("Usage", { content: [tablePlace, unpriced] });
+  const csv = element("a", { class: "download", download: true }, "Download CSV");
+  const usage = card("Usage", { controls: [csv], content: [tablePlace, unpriced] });
 
   return {
     element: element(
@@ -115,10 +117,9 @@ export function createOverview({ range, refresh }) {
       card("Errors and latency by model", { content: [health.element] }),
     ),
     ranged: true,
-    async load() {
+    async load(wanted) {
       const loaded = await load(by);
-      // Somebody may have chosen another grouping meanwhile; that load follows.
-      if (loaded.grouping !== by) return;
+      if (!wanted()) return;
       data = loaded;
       render();
     },

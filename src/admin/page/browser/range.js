@@ -76,7 +76,7 @@ export function bucketsOf({ from, to, bucket }) {
 export function showRange({ from, to, bucket }) {
   const last = to - 1;
   if (bucket === "hour" && to - from <= DAY)
-    return `${format.day(from)}, ${format.hour(from)} – ${format.day(to)}, ${format.hour(to)}`;
+    return `${format.day(from)}, ${format.hour(from)} – ${format.day(to)}, ${format.hour(to)} UTC`;
   return `${format.day(from)} – ${format.longDay(last)}`;
 }
 

@@ -20,7 +20,7 @@ import { bucketsOf } from "./range.js";
  * @property {(value: bigint) => string} show  All digits
  * @property {(value: bigint) => string} brief
  * @property {(value: bigint) => number} height
- * @property {(height: number) => string} tick
+ * @property {(height: number, step: number) => string} tick  `step`: how far the axis' ticks are apart
  */
 
 /** @type {Pick<Measure, "show" | "brief" | "height" | "tick">} */
@@ -28,7 +28,7 @@ const COUNTED = {
   show: (value) => format.count(Number(value)),
   brief: (value) => format.magnitude(Number(value)),
   height: Number,
-  tick: format.compact,
+  tick: (height) => format.compact(height),
 };
 
 /** @type {Readonly<Record<"cost" | "requests" | "tokens" | "errors", Measure>>} */
@@ -39,7 +39,7 @@ export const MEASURES = {
     show: exactUsd,
     brief: showUsd,
     height: approximateUsd,
-    tick: (height) => tickUsd(height),
+    tick: tickUsd,
   },
   requests: { title: "Requests", exact: (row) => BigInt(row.requests), ...COUNTED },
   tokens: { title: "Tokens", exact: (row) => BigInt(tokensOf(row)), ...COUNTED },
@@ -100,9 +100,13 @@ export function stacksOf({ points, together, rows, by, range, measure, slots }) 
   return { buckets, stacks: [...own.values(), others].filter((one) => one.total > 0n) };
 }
 
-/** @param {number} height */
-function tickUsd(height) {
-  if (height === 0) return "$0";
-  if (height >= 1_000) return `$${format.compact(height)}`;
-  return `$${height.toLocaleString("en-US", { maximumSignificantDigits: 3 })}`;
+/**
+ * As many decimals as tell neighbours apart, cents at least where there are any.
+ * @param {number} height
+ * @param {number} step
+ */
+function tickUsd(height, step) {
+  if (step >= 500) return `$${format.compact(height)}`;
+  const digits = step >= 1 ? 0 : Math.max(2, Math.ceil(-Math.log10(step)));
+  return `$${height.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })}`;
 }

@@ -109,8 +109,9 @@ export function createTeams({ refresh, announce }) {
       }),
     ),
     ranged: false,
-    async load() {
-      table.update(await api.teams());
+    async load(wanted) {
+      const teams = await api.teams();
+      if (wanted()) table.update(teams);
     },
   };
 }

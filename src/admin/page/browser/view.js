@@ -6,7 +6,8 @@
  * @typedef {object} View
  * @property {HTMLElement} element
  * @property {boolean} ranged  Its numbers are of the chosen range
- * @property {() => Promise<void>} load  Asks the API and shows what it says; throws ApiError
+ * @property {(wanted: () => boolean) => Promise<void>} load  Asks the API and shows what it says, if that is still
+ *   wanted then; throws ApiError
  */
 
 /**
