@@ -87,10 +87,10 @@ export const CLOSING: Columns<CloseOperation> = {
   ],
 };
 
-/** The row's id comes last. */
+/** The row's id comes last. What a closing in a lost process's place had guessed is known now: no late one may replace it. */
 export const AMENDMENT: Columns<Amendment> = {
-  names: [...USAGE, ["id", "text"]],
-  values: (amendment) => [...usageValues(amendment), amendment.id],
+  names: [...USAGE, ["abandoned", "int8"], ["id", "text"]],
+  values: (amendment) => [...usageValues(amendment), 0, amendment.id],
 };
 
 export const SPEND: Columns<SpendIncrement> = {

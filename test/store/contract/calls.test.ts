@@ -85,6 +85,16 @@ describeStores("the ledger", (stores) => {
     assert.equal(await store.calls.abandon("a", lost), false);
   });
 
+  it("keeps AWS's own numbers of a call that was given up, whatever its process says later", async (t) => {
+    const store = await openWithKeys(stores, t);
+    await store.calls.open(opening("a"));
+    await store.calls.abandon("a", closing({ status: "interrupted", usage: tokens(10), estimated: true, cost: 100n }));
+    await store.calls.amend([{ id: "a", usage: tokens(3, 4), estimated: false, cost: 7n }]);
+    await store.calls.close("a", closing({ usage: tokens(3, 1), estimated: true, cost: 5n }));
+    assert.deepEqual((await store.reports.total({})).cost, 7n);
+    assert.deepEqual((await store.calls.get("a"))?.closing?.cost, 7n);
+  });
+
   it("amends what closed calls used, and says how many there were", async (t) => {
     const store = await openWithKeys(stores, t);
     for (const id of ["a", "b", "open"]) await store.calls.open(opening(id, { team: "core" }));
