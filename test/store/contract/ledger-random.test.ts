@@ -105,7 +105,7 @@ async function step({ random, rows, charged, there, gateways }: World): Promise<
     const known = row.closing !== undefined;
     if (row.closing !== undefined) {
       const { cost: _before, ...rest } = row.closing;
-      end(row, { ...rest, usage, estimated, ...(cost !== undefined && { cost }) }, row.abandoned, charged);
+      end(row, { ...rest, usage, estimated, ...(cost !== undefined && { cost }) }, false, charged);
     }
     const amendment = { id, usage, estimated, ...(cost !== undefined && { cost }) };
     assert.equal(await of(row.opening).amend([amendment]), Number(known));
