@@ -15,12 +15,14 @@ import { cachePointOf } from "../cache-control.ts";
 import { readFlag, readModel } from "../call-fields.ts";
 import type { Conversation } from "../dialect.ts";
 import { Field } from "../fields.ts";
+import type { Reading } from "../openai-content.ts";
+import { type History, systemBlocks } from "../openai-history.ts";
+import { readInput } from "../openai-input.ts";
+import { readInference, readIntent, readRequestSettings } from "../openai-settings.ts";
+import { readTools } from "../openai-tools.ts";
 import { References } from "../references.ts";
-import type { Reading } from "./content.ts";
-import { readInput } from "./input-items.ts";
-import { type History, readMessages, systemBlocks } from "./messages.ts";
-import { readChoices, readInference, readIntent, readRequestSettings, refuseUnsupported } from "./settings.ts";
-import { readTools } from "./tools.ts";
+import { readMessages } from "./messages.ts";
+import { readChoices, refuseUnsupported } from "./settings.ts";
 
 export interface ChatRequest extends Omit<Conversation, "reply" | "events" | "closing"> {
   request: ConverseRequest;

@@ -5,15 +5,14 @@
  * chat messages: `input_text`, `input_image`, `input_file` of Responses, `image`, `document`, `tool_use`, `tool_result` and
  * `thinking` of Anthropic. A `cache_control` on a part becomes a cache point behind it. Blank text is left to the repair.
  */
-import type { CachePoint, ContentBlock, ToolResultContent, ToolUseBlock } from "../../bedrock/converse.ts";
-import { toolInput } from "../../bedrock/tool-input.ts";
-import type { ToolNames } from "../../bedrock/tool-names.ts";
-import { isTooDeep, MAX_JSON_DEPTH } from "../../json.ts";
-import { cachePointOf } from "../cache-control.ts";
-import type { Field } from "../fields.ts";
-import { readAudio, readDocument, readFile, readImageSource, readImageUrl, readVideo } from "../media-parts.ts";
-import type { References } from "../references.ts";
-import { readThinking } from "../thinking-blocks.ts";
+import type { ContentBlock, ToolUseBlock } from "../bedrock/converse.ts";
+import type { ToolNames } from "../bedrock/tool-names.ts";
+import { cachePointOf } from "./cache-control.ts";
+import type { Field } from "./fields.ts";
+import { readAudio, readDocument, readFile, readImageSource, readImageUrl, readVideo } from "./media-parts.ts";
+import type { References } from "./references.ts";
+import { readThinking } from "./thinking-blocks.ts";
+import { toolResultBlocks, toolUseBlock } from "./tool-blocks.ts";
 
 /** What is gathered while a request is read. */
 export interface Reading {
@@ -43,20 +42,12 @@ export function readContent(content: Field, role: ContentRole, reading: Reading)
 
 /** The result of one tool call, and the cache points marked in it. */
 export function readToolResult(content: Field, toolUseId: string, failed: boolean, reading: Reading): ContentBlock[] {
-  const results: ToolResultContent[] = [];
-  const cachePoints: { cachePoint: CachePoint }[] = [];
-  for (const block of readContent(content, "tool", reading)) {
-    if ("text" in block || "image" in block || "document" in block || "video" in block) results.push(block);
-    else if ("cachePoint" in block) cachePoints.push(block);
-  }
-  return [{ toolResult: { toolUseId, content: results, ...(failed && { status: "error" }) } }, ...cachePoints];
+  return toolResultBlocks(readContent(content, "tool", reading), toolUseId, failed);
 }
 
 /** A call of a tool, whose arguments stand in `args` as JSON text or as they are. */
 export function toolUse(toolUseId: string, name: Field, args: Field, { names }: Reading): { toolUse: ToolUseBlock } {
-  const input = toolInput(args.value);
-  if (isTooDeep(input)) throw args.error(`must not be nested more than ${MAX_JSON_DEPTH} levels deep`);
-  return { toolUse: { toolUseId, name: names.encode(name.name()), input } };
+  return toolUseBlock(toolUseId, name, args, names);
 }
 
 function readPart(part: Field, role: ContentRole, reading: Reading): ContentBlock[] {
