@@ -2,12 +2,13 @@
  * What a client says about its request (who, which project, which trace), as Bedrock's `requestMetadata`.
  *
  * https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html: at most 16 entries of a narrow
- * alphabet, written to the invocation log. Two places, and keys with a prefix, are the gateway's own. Metadata never fails a request:
- * what does not fit is left out with a warning.
+ * alphabet, written to the invocation log. One place, for the key's id, and keys with a prefix are the gateway's own.
+ * Metadata never fails a request: what does not fit is left out with a warning.
  */
 
 export const MAX_ENTRIES = 16;
-export const OWN_ENTRIES = 2;
+/** `gateway_key_id`. */
+export const OWN_ENTRIES = 1;
 export const OWN_PREFIX = "gateway_";
 
 const MAX_LENGTH = 256;

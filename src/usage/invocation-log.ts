@@ -20,7 +20,6 @@ export interface InvocationEntry {
   readonly latency: string | undefined;
   /** What the gateway wrote into the request's metadata. */
   readonly keyId: string | undefined;
-  readonly callId: string | undefined;
 }
 
 export interface ParsedRecord {
@@ -79,7 +78,6 @@ function toEntry(record: JsonValue): InvocationEntry | string | undefined {
     serviceTier: text(record.serviceTier) ?? text(object(record.serviceTier).type),
     latency: text(object(record.performanceConfig).latency),
     keyId: text(metadata.gateway_key_id),
-    callId: text(metadata.gateway_call_id),
   };
 }
 

@@ -1,10 +1,11 @@
 /**
  * Brings the ledger in line with Bedrock's invocation log: estimates give way to AWS's numbers, differences are reported.
  *
- * A row is found by Bedrock's request id or by its own id, which the gateway writes into each request's metadata. A row
- * that has neither (its process was killed, in a version that did not write its id) is found by key, model and time, and only
- * where one row and one entry are left to each other. An entry corrects one row at most and a row is corrected once, so
- * reading a log twice changes nothing. Entries are looked up in groups: a log may be larger than the memory.
+ * A row is found by Bedrock's request id. One that has none (its process was killed, or its connection broke, before the id
+ * arrived) is found by key, model and time, and only where one row and one entry are left to each other: nothing in a
+ * request names its row, because the same request must give the same bytes. An entry corrects one row at most and a row is
+ * corrected once, so reading a log twice changes nothing. Entries are looked up in groups: a log may be larger than the
+ * memory.
  */
 import type { Amendment, Call, CallClosing, CallStore, TokenUsage } from "../store/store.ts";
 import { chargedTier, costOfCall } from "./call-cost.ts";
@@ -12,7 +13,7 @@ import type { InvocationEntry } from "./invocation-log.ts";
 import type { Prices } from "./prices.ts";
 
 export interface ReconciliationOptions {
-  readonly calls: Pick<CallStore, "byBedrockRequest" | "get" | "list" | "amend">;
+  readonly calls: Pick<CallStore, "byBedrockRequest" | "list" | "amend">;
   readonly prices: Prices;
   /** Replaces also Bedrock's numbers that the ledger has, where the log has others. */
   readonly replaceAll: boolean;
@@ -37,8 +38,6 @@ export interface ReconcileCounts {
   equal: number;
   /** The ledger has other numbers of Bedrock's, and keeps them. */
   different: number;
-  /** The call still runs, as far as the ledger knows. */
-  open: number;
   /** The log does not say what they used. */
   uncounted: number;
   /** An entry, or another one for the same row, that came before. */
@@ -86,7 +85,6 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
     replaced: 0,
     equal: 0,
     different: 0,
-    open: 0,
     uncounted: 0,
     duplicates: 0,
     unmatched: 0,
@@ -116,14 +114,14 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
       }
     }
     for (const entry of entries.values()) {
-      if (entry.callId === undefined && entry.keyId === undefined) unmatched(entry);
+      if (entry.keyId === undefined) unmatched(entry);
       else left.push(entry);
     }
     if (left.length >= MAX_LEFT) await lookUpLeft();
     await amend();
   }
 
-  // By the row's own id, then by key, model and time
+  // By key, model and time
 
   async function lookUpLeft(): Promise<void> {
     const entries = left;
@@ -131,26 +129,19 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
     const claims = new Map<string, { row: Call; entries: InvocationEntry[] }>();
     for (let start = 0; start < entries.length; start += LOOK_UPS_AT_ONCE) {
       const some = entries.slice(start, start + LOOK_UPS_AT_ONCE);
-      const rows = await Promise.all(some.map(rowOf));
+      const rows = await Promise.all(some.map(likelyRow));
       for (const [index, entry] of some.entries()) {
         const row = rows[index];
         if (row === undefined) unmatched(entry);
         else claims.set(row.id, { row, entries: [...(claims.get(row.id)?.entries ?? []), entry] });
       }
     }
-    for (const claim of claims.values()) await settleClaim(claim);
+    for (const { row, entries: meant } of claims.values()) {
+      const [only, ...others] = meant;
+      if (only !== undefined && others.length === 0) await settle(row, only);
+      else for (const entry of meant) unmatched(entry);
+    }
     await amend();
-  }
-
-  function rowOf(entry: InvocationEntry): Promise<Call | undefined> {
-    return entry.callId === undefined ? likelyRow(entry) : namedRow(entry, entry.callId);
-  }
-
-  async function namedRow({ requestId }: InvocationEntry, callId: string): Promise<Call | undefined> {
-    const row = await calls.get(callId);
-    const known = row?.closing?.bedrockRequestId;
-    // A request that Envoy sent twice has two entries and one row.
-    return known === undefined || known === requestId ? row : undefined;
   }
 
   async function likelyRow(entry: InvocationEntry): Promise<Call | undefined> {
@@ -167,27 +158,17 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
     return likely.length === 1 && rows.length < CANDIDATES ? likely[0] : undefined;
   }
 
-  /** Of attempts on one row the one that was answered counts; where only time and model speak, two are one too many. */
-  async function settleClaim({ row, entries }: { row: Call; entries: InvocationEntry[] }): Promise<void> {
-    const named = entries.filter(({ callId }) => callId !== undefined);
-    const [best] = named.length > 0 ? named.toSorted((a, b) => tokensOf(b) - tokensOf(a)) : onlyOne(entries);
-    for (const entry of entries) {
-      if (entry === best) await settle(row, entry);
-      else unmatched(entry);
-    }
-  }
-
   // What becomes of a match
 
   async function settle(row: Call, entry: InvocationEntry): Promise<void> {
     const { closing } = row;
+    if (closing === undefined) throw new Error(`${row.id} still runs and was taken for a match`);
     if (replaced.has(row.id)) {
       counts.duplicates += 1;
       return;
     }
     counts.matched += 1;
-    if (closing === undefined) counts.open += 1;
-    else if (entry.usage === undefined) counts.uncounted += 1;
+    if (entry.usage === undefined) counts.uncounted += 1;
     else if (closing.estimated) await replace(row, closing, entry, entry.usage);
     else if (isEqual(closing.usage, entry.usage)) counts.equal += 1;
     else if (replaceAll) await replace(row, closing, entry, entry.usage);
@@ -270,15 +251,6 @@ function isLikely({ modelInvoked, foundationModel, startedAt, closing }: Call, {
 /** An ARN ends with the id. */
 function lastPart(modelId: string): string {
   return modelId.slice(modelId.lastIndexOf("/") + 1);
-}
-
-function onlyOne<T>(items: readonly T[]): readonly T[] {
-  return items.length === 1 ? items : [];
-}
-
-function tokensOf({ usage }: InvocationEntry): number {
-  if (usage === undefined) return 0;
-  return usage.inputTokens + usage.outputTokens + usage.cacheReadTokens + usage.cacheWriteTokens;
 }
 
 function isEqual(ledger: TokenUsage, log: TokenUsage): boolean {

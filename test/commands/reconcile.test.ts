@@ -17,7 +17,7 @@ describe("usage reconcile", { concurrency: 2 }, () => {
     const before = await usage();
     assert.deepEqual([before.estimated_requests, before.cost_usd], [2, "0.000012000005"]);
     write(dir, "2026/11/20/a.json.gz", gzipSync(lines([record("b-1"), record("b-2")])));
-    write(dir, "2026/11/20/b", JSON.stringify([record("b-3", { requestMetadata: { gateway_call_id: "call-3" } })]));
+    write(dir, "2026/11/20/b", JSON.stringify([record("b-3", { requestMetadata: { gateway_key_id: keyId } })]));
 
     const first = await reconcile(dir, "--json");
     assert.equal(first.code, 0, first.stderr);
@@ -107,7 +107,12 @@ describe("usage reconcile", { concurrency: 2 }, () => {
 async function setUp(t: TestContext) {
   const { store, url } = await openTempStore(t);
   const { key } = await createKeys(store, { now: Date.now, randomBytes, by: "test" }).create({ name: "alice" });
-  const { bedrockRequestId: _none, ...lost } = aClosing({ estimated: true, status: "interrupted", cost: 6_000_000n });
+  const { bedrockRequestId: _none, ...lost } = aClosing({
+    estimated: true,
+    status: "interrupted",
+    cost: 6_000_000n,
+    finishedAt: AT + 1_000,
+  });
   const closings = [{ ...lost, bedrockRequestId: "b-1" }, aClosing({ bedrockRequestId: "b-2" }), lost];
   for (const [index, closing] of closings.entries()) {
     const id = `call-${index + 1}`;

@@ -22,7 +22,7 @@ const RECORD = {
   },
   output: { outputContentType: "application/json", outputBodyJson: {}, outputTokenCount: 7 },
   inferenceRegion: "us-west-2",
-  requestMetadata: { gateway_key_id: "key_1", gateway_call_id: "call-1/2", project: "x" },
+  requestMetadata: { gateway_key_id: "key_1", project: "x" },
 };
 
 const ENTRY = {
@@ -34,7 +34,6 @@ const ENTRY = {
   serviceTier: undefined,
   latency: undefined,
   keyId: "key_1",
-  callId: "call-1/2",
 };
 
 describe("a record of the invocation log", () => {

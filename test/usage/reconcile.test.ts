@@ -57,13 +57,13 @@ describe("reconciling with Bedrock's log", () => {
     const rows = [
       row("c-1", aClosing(ESTIMATE)),
       row("c-2", aClosing({ bedrockRequestId: "b-2" })),
-      row("c-3", LOST, { startedAt: AT - 5_000 }),
+      row("c-3", LOST, { keyId: "key_3" }),
       row("c-4", LOST, { keyId: "key_2" }),
     ];
     const entries = [
       entry(),
       entry({ requestId: "b-2" }),
-      entry({ requestId: "b-3", callId: "c-3" }),
+      entry({ requestId: "b-3", keyId: "key_3" }),
       entry({ requestId: "b-4", keyId: "key_2" }),
       entry({ requestId: "b-5", keyId: undefined }),
     ];
@@ -105,11 +105,11 @@ describe("reconciling with Bedrock's log", () => {
   });
 
   it("leaves calls that still run, and entries without numbers", async () => {
-    const open = { ...row("c-2", LOST), closing: undefined };
+    const open = { ...row("c-2", LOST, { keyId: "key_2" }), closing: undefined };
     const rows = [row("c-1", aClosing(ESTIMATE)), open];
-    const entries = [entry({ usage: undefined }), entry({ requestId: "b-2", callId: "c-2" })];
+    const entries = [entry({ usage: undefined }), entry({ requestId: "b-2", keyId: "key_2" })];
     const { calls, report } = await reconcile(rows, entries);
-    assertCounts(report, { entries: 2, matched: 2, open: 1, uncounted: 1 });
+    assertCounts(report, { entries: 2, matched: 1, uncounted: 1, unmatched: 1 });
     assert.deepEqual(calls.amended, []);
   });
 
@@ -149,39 +149,6 @@ describe("reconciling with Bedrock's log", () => {
 });
 
 describe("a row that has no request id of Bedrock's", () => {
-  it("is found by its own id", async () => {
-    const rows = [row("c-1", LOST), row("c-1/2", LOST)];
-    const { calls, report } = await reconcile(rows, [entry({ callId: "c-1/2" })]);
-    assertCounts(report, { entries: 1, matched: 1, replaced: 1 });
-    assert.deepEqual(
-      calls.amended.map(({ id, bedrockRequestId }) => [id, bedrockRequestId]),
-      [["c-1/2", "b-1"]],
-    );
-  });
-
-  it("takes the attempt that was answered, where Envoy sent its request twice", async () => {
-    const refused = entry({ requestId: "b-0", callId: "c-1", errorCode: "ThrottlingException", usage: NOTHING });
-    const answered = entry({ callId: "c-1" });
-    for (const entries of [
-      [refused, answered],
-      [answered, refused],
-    ]) {
-      const { calls, report } = await reconcile([row("c-1", LOST)], entries);
-      assertCounts(report, { entries: 2, matched: 1, replaced: 1, unmatched: 1 });
-      assert.deepEqual(
-        calls.amended.map(({ bedrockRequestId }) => bedrockRequestId),
-        ["b-1"],
-      );
-    }
-  });
-
-  it("is not given another one's: a row that has a request id keeps it", async () => {
-    const rows = [row("c-1", aClosing({ bedrockRequestId: "b-known", ...ESTIMATE }))];
-    const { calls, report } = await reconcile(rows, [entry({ callId: "c-1" })]);
-    assertCounts(report, { entries: 1, unmatched: 1 });
-    assert.deepEqual(calls.amended, []);
-  });
-
   it("is found by key, model and time where it is the only one", async () => {
     const rows = [
       row("c-1", LOST),
@@ -209,8 +176,6 @@ describe("a row that has no request id of Bedrock's", () => {
   });
 });
 
-const NOTHING = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 };
-
 async function reconcile(
   rows: readonly Call[],
   entries: readonly InvocationEntry[],
@@ -225,9 +190,9 @@ async function reconcile(
 }
 
 function assertCounts(report: ReconcileReport, expected: Partial<ReconcileReport>): void {
-  const { entries, matched, replaced, equal, different, open, uncounted, duplicates, unmatched } = report;
-  const none = { matched: 0, replaced: 0, equal: 0, different: 0, open: 0, uncounted: 0, duplicates: 0, unmatched: 0 };
-  const counts = { entries, matched, replaced, equal, different, open, uncounted, duplicates, unmatched };
+  const { entries, matched, replaced, equal, different, uncounted, duplicates, unmatched } = report;
+  const none = { matched: 0, replaced: 0, equal: 0, different: 0, uncounted: 0, duplicates: 0, unmatched: 0 };
+  const counts = { entries, matched, replaced, equal, different, uncounted, duplicates, unmatched };
   assert.deepEqual(counts, { ...none, ...expected });
 }
 
@@ -246,7 +211,6 @@ function entry(more: Partial<InvocationEntry> = {}): InvocationEntry {
     serviceTier: undefined,
     latency: undefined,
     keyId: "key_1",
-    callId: undefined,
     ...more,
   };
 }
