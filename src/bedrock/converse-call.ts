@@ -1,7 +1,7 @@
 /**
- * One signed Converse or ConverseStream request, ready for Envoy to send.
+ * One signed Converse, ConverseStream or CountTokens request, ready for Envoy to send.
  *
- * https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
+ * https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html and API_runtime_CountTokens.html
  */
 import { stringifyJson } from "../json.ts";
 import type { ConverseRequest } from "./converse.ts";
@@ -30,6 +30,8 @@ export interface UnsignedCall {
   readonly modelId: string;
   readonly stream: boolean;
   readonly request: ConverseRequest;
+  /** CountTokens for the request instead of an answer to it. It takes foundation models' ids alone. */
+  readonly countOnly?: boolean;
 }
 
 export interface ConverseCallsOptions {
@@ -40,11 +42,12 @@ export interface ConverseCallsOptions {
 
 export function createConverseCalls({ endpointOf, credentials, now }: ConverseCallsOptions): ConverseCalls {
   return {
-    async prepare({ region, modelId, stream, request }) {
+    async prepare({ region, modelId, stream, request, countOnly = false }) {
       const endpoint = endpointOf(region);
-      const body = Buffer.from(stringifyJson(request), "utf8");
+      const body = Buffer.from(stringifyJson(countOnly ? countInput(request) : request), "utf8");
+      const operation = countOnly ? "count-tokens" : stream ? "converse-stream" : "converse";
       // Encoded exactly once: `:` is %3A and `/` (in an ARN) %2F. The signature encodes it a second time.
-      const path = `${endpoint.basePath}/model/${encodeURIComponent(modelId)}/${stream ? "converse-stream" : "converse"}`;
+      const path = `${endpoint.basePath}/model/${encodeURIComponent(modelId)}/${operation}`;
       const { host: _, ...headers } = await createSigner(region).sign(
         {
           method: "POST",
@@ -62,4 +65,9 @@ export function createConverseCalls({ endpointOf, credentials, now }: ConverseCa
       return { route: endpoint.tls ? "tls" : "plaintext", authority: endpoint.authority, path, headers, body };
     },
   };
+}
+
+/** What of a request has tokens: CountTokens takes nothing else. */
+function countInput({ messages, system, toolConfig, additionalModelRequestFields }: ConverseRequest) {
+  return { input: { converse: { messages, system, toolConfig, additionalModelRequestFields } } };
 }

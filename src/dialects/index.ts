@@ -1,5 +1,6 @@
 /** The registry: every client API that the gateway speaks. A new dialect is a folder and a line here. */
+import { anthropicMessages } from "./anthropic-messages/index.ts";
 import type { Dialect } from "./dialect.ts";
 import { openaiChat } from "./openai-chat/index.ts";
 
-export const dialects = [openaiChat] as const satisfies readonly Dialect[];
+export const dialects = [openaiChat, anthropicMessages] as const satisfies readonly Dialect[];

@@ -25,9 +25,14 @@ export function emptyAnswer(status: number, headers: Readonly<Record<string, str
 }
 
 /** In the dialect of the path, or in OpenAI's shape where the path belongs to none. */
-export function errorAnswer(error: GatewayError, dialect: Dialect | undefined): Answer {
-  const body = dialect === undefined ? openAiErrorBody(error) : dialect.errorBody(error);
-  return jsonAnswer(error.status, body, { ...error.headers, ...retryHeaders(error) });
+export function errorAnswer(error: GatewayError, dialect: Dialect | undefined, requestId: string): Answer {
+  const body = dialect === undefined ? openAiErrorBody(error) : dialect.errorBody(error, requestId);
+  return jsonAnswer(statusOf(error, dialect), body, { ...error.headers, ...retryHeaders(error) });
+}
+
+/** The status that the client gets. */
+export function statusOf(error: GatewayError, dialect: Dialect | undefined): number {
+  return dialect?.errorStatus?.(error) ?? error.status;
 }
 
 /** Both SDKs obey x-should-retry: waiting does not bring back a spent budget. */

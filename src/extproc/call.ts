@@ -11,7 +11,7 @@ import type { Readable } from "node:stream";
 import type { Caller } from "../access/authenticate.ts";
 import { budgetsOf, budgetWarnings } from "../access/budgets.ts";
 import type { Admission } from "../access/limits.ts";
-import type { ConverseResponse } from "../bedrock/converse.ts";
+import type { ConverseResponse, TokenUsage } from "../bedrock/converse.ts";
 import type { ConverseCalls, SignedCall } from "../bedrock/converse-call.ts";
 import type { IncomingAnswer } from "../bedrock/egress.ts";
 import { synthesizeEvents } from "../bedrock/synthesize-events.ts";
@@ -27,8 +27,8 @@ import { DEFAULT_MAX_TOKENS } from "../usage/call-cost.ts";
 import type { CallRecord, CallRecorder, ObserveCall } from "../usage/call-record.ts";
 import { estimateInputTokens } from "../usage/estimate.ts";
 import { type AnswerHead, type AnswerReader, createAnswerReader } from "./answer-reader.ts";
-import { errorAnswer, hadBeenSent, localReplyError } from "./answers.ts";
-import { LOCAL_REPLY_HEADER } from "./headers.ts";
+import { errorAnswer, hadBeenSent, localReplyError, statusOf } from "./answers.ts";
+import { headerText, LOCAL_REPLY_HEADER } from "./headers.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Metadata } from "./wire.ts";
 
@@ -249,10 +249,10 @@ export class Call {
     record.answered(head.status, head.headers.get("x-amzn-requestid"));
     if (head.status === 200) {
       this.#describe();
-      if (conversation.stream) this.#outlet.keepAlive(KEEP_ALIVE);
+      if (conversation.stream) this.#outlet.keepAlive(keepAliveOf(this.#request.dialect));
     }
     const render = adapted.stream
-      ? chain(record.meter.stage, adapted.events(), conversation.events(choice.index), sse())
+      ? chain(record.meter.stage, adapted.events(), conversation.events(choice.index, knownBefore(record)), sse())
       : undefined;
     return createAnswerReader(head, render, {
       output: (bytes) => {
@@ -273,7 +273,7 @@ export class Call {
     choice.response = response;
     const { conversation } = this.#request;
     if (!conversation.stream) return NO_BYTES;
-    const render = chain(conversation.events(choice.index), sse());
+    const render = chain(conversation.events(choice.index, response.usage), sse());
     const pieces = synthesizeEvents(response).flatMap((event) => [...render.push(event)]);
     return Buffer.concat([...pieces, ...render.end()]);
   }
@@ -322,14 +322,15 @@ export class Call {
     // The rows take a moment to close, and nothing may be committed meanwhile.
     this.#outlet.stopKeepAlive();
     const { committed } = this.#outlet;
+    const { dialect, id } = this.#request;
     const told = committed ? error : (choice.failure ?? error);
-    const status = committed ? 200 : told.status;
+    const status = committed ? 200 : statusOf(told, dialect);
     await this.#end((record) => (record === choice.record ? record.failed(error, status) : record.interrupted(status)));
     this.#countAttempts();
     const metadata = { ...this.#metadata(), error: told.code };
     if (this.#outlet.finished) return;
-    if (!committed) return this.#outlet.respond(errorAnswer(told, this.#request.dialect), metadata);
-    this.#outlet.finish(Buffer.concat([...this.#request.dialect.errorEvents(told)].map(encodeEvent)), metadata);
+    if (!committed) return this.#outlet.respond(errorAnswer(told, dialect, id), metadata);
+    this.#outlet.finish(Buffer.concat([...dialect.errorEvents(told, id)].map(encodeEvent)), metadata);
   }
 
   async #end(close: (record: CallRecord) => Promise<void>): Promise<void> {
@@ -408,6 +409,14 @@ export class Call {
 
 const NO_BYTES = Buffer.alloc(0);
 
+function keepAliveOf({ keepAlive }: Dialect): Buffer {
+  return keepAlive === undefined ? KEEP_ALIVE : encodeEvent(keepAlive);
+}
+
+function knownBefore({ inputEstimate }: CallRecord): TokenUsage {
+  return { inputTokens: inputEstimate, outputTokens: 0 };
+}
+
 /** Tells a body that breaks off from a failure of who reads it. */
 async function* unbroken(body: Readable, onBroken: () => void): AsyncIterable<Buffer> {
   try {
@@ -421,9 +430,4 @@ async function* unbroken(body: Readable, onBroken: () => void): AsyncIterable<Bu
 /** An ARN that the client did not write itself would tell it the account. */
 function publicName({ modelId, foundationModel }: Target): string {
   return modelId.startsWith("arn:") ? (foundationModel ?? "an inference profile") : modelId;
-}
-
-/** Header values are visible ASCII. */
-function headerText(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 1_000);
 }

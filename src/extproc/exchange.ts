@@ -22,14 +22,14 @@ import type { Authenticator, Caller } from "../access/authenticate.ts";
 import type { BudgetGate } from "../access/budgets.ts";
 import { credentialFrom } from "../access/credential.ts";
 import type { Admission, Limiter } from "../access/limits.ts";
-import type { Conversation, Dialect } from "../dialects/dialect.ts";
+import type { Conversation, Counting, Dialect } from "../dialects/dialect.ts";
 import { type ErrorCode, GatewayError, type ReachedLimit, toGatewayError } from "../errors.ts";
 import { matchesGlob } from "../glob.ts";
 import { parseJson } from "../json.ts";
 import type { ImageFetcher } from "../media/fetch-image.ts";
-import type { Catalog } from "../models/catalog.ts";
+import type { Catalog, CatalogModel } from "../models/catalog.ts";
 import { assertModelId } from "../models/model-id.ts";
-import type { Targets } from "../models/targets.ts";
+import type { Target, Targets } from "../models/targets.ts";
 import type { ObservedCall } from "../telemetry/conventions.ts";
 import type { ExchangeSpan, Tracing } from "../telemetry/tracing.ts";
 import type { AnswerReader } from "./answer-reader.ts";
@@ -42,12 +42,14 @@ import {
   localReplyError,
   modelList,
   modelObject,
+  statusOf,
 } from "./answers.ts";
 import { Call, type CallServices } from "./call.ts";
-import { corsHeaders, headersToRemove, LOCAL_REPLY_HEADER, preflightHeaders } from "./headers.ts";
+import { corsHeaders, headersToRemove, headerText, LOCAL_REPLY_HEADER, preflightHeaders } from "./headers.ts";
 import { Outlet } from "./outlet.ts";
 import { dialectOf, findRoute, type Route } from "./routes.ts";
 import type { Exchange, Send } from "./server.ts";
+import { countTokens } from "./token-count.ts";
 import type { EnvoyEvent, Headers, Reply } from "./wire.ts";
 
 export interface ExchangeServices extends CallServices {
@@ -123,6 +125,7 @@ class HttpExchange implements Exchange {
   #request: Headers = new Map();
   #requestId = "";
   #dialect: Dialect | undefined;
+  #counting: Counting | undefined;
   #caller: Caller | undefined;
   #admission: Admission | undefined;
   #span: ExchangeSpan | undefined;
@@ -205,12 +208,17 @@ class HttpExchange implements Exchange {
       route: this.#dialect === undefined ? undefined : `/v1${this.#dialect.paths[0]}`,
     });
     Object.assign(this.#outlet.headers, corsHeaders(headers));
+    // Where the path is no API's: the list of models, and errors, in the shape that the client knows.
+    this.#dialect ??= dialects.find(({ listing }) => listing?.asked((name) => headers.get(name)));
+    const idHeader = this.#dialect?.requestIdHeader;
+    if (idHeader !== undefined) this.#outlet.headers[idHeader] = this.#requestId;
     if (!accepting()) {
       throw new GatewayError("unavailable", "The gateway is restarting. Try again in a moment.", { retryAfter: 1 });
     }
 
     const route = findRoute(headers.get(":method") ?? "", target, dialects);
-    if (route.kind !== "call") return this.#respond(await this.#answer(route));
+    if (route.kind === "count") this.#counting = route.counting;
+    else if (route.kind !== "call") return this.#respond(await this.#answer(route));
 
     await this.#admit(await this.#authenticate());
     if (endOfStream) throw new GatewayError("invalid_request", "The request has no body; it must be a JSON object.");
@@ -237,9 +245,10 @@ class HttpExchange implements Exchange {
     const { key } = caller;
     const { now, targets } = this.#services;
     const startedAt = now();
-    const conversation = dialect.decode(parseBody(body), {
+    const conversation = (this.#counting ?? dialect).decode(parseBody(body), {
       id: this.#requestId.replaceAll("-", ""),
       created: Math.floor(startedAt / 1000),
+      header: (name) => this.#request.get(name),
     });
     assertModelId(conversation.model);
     assertModelAllowed(key, conversation.model, targets.aliases.get(conversation.model));
@@ -249,6 +258,7 @@ class HttpExchange implements Exchange {
 
     const [resolved] = await Promise.all([targets.resolve(conversation.model), this.#fetchImages(conversation)]);
     if (this.#closed) return;
+    if (this.#counting !== undefined) return this.#count(this.#counting, conversation, resolved);
     const request = {
       id: this.#requestId,
       caller,
@@ -279,6 +289,12 @@ class HttpExchange implements Exchange {
       metadata: { route: signed.route, ...call.startMetadata() },
     });
     call.forwarded();
+  }
+
+  async #count(counting: Counting, conversation: Conversation, targets: readonly Target[]): Promise<void> {
+    const { tokens, warnings } = await countTokens(this.#services, conversation, targets);
+    const headers = warnings.length === 0 ? {} : { "x-gateway-warning": headerText(warnings.join("; ")) };
+    this.#respond(jsonAnswer(200, counting.reply(tokens), headers));
   }
 
   #onResponseHeaders(headers: Headers, endOfStream: boolean): void | Promise<void> {
@@ -316,7 +332,7 @@ class HttpExchange implements Exchange {
     );
   }
 
-  async #answer(route: Exclude<Route, { kind: "call" }>): Promise<Answer> {
+  async #answer(route: Exclude<Route, { kind: "call" | "count" }>): Promise<Answer> {
     switch (route.kind) {
       case "preflight":
         return emptyAnswer(204, preflightHeaders(this.#request));
@@ -325,10 +341,11 @@ class HttpExchange implements Exchange {
       case "health":
         return jsonAnswer(200, { status: "ok" });
       case "models":
-        return jsonAnswer(200, modelList(await this.#models()));
+        return jsonAnswer(200, this.#modelList(await this.#models()));
       case "model": {
         const model = (await this.#models()).find(({ id }) => id === route.id);
-        if (model !== undefined) return jsonAnswer(200, modelObject(model));
+        const { listing } = this.#dialect ?? {};
+        if (model !== undefined) return jsonAnswer(200, listing?.model(model) ?? modelObject(model));
         throw new GatewayError(
           "model_not_found",
           "The model does not exist, or this key may not use it. GET /v1/models lists those it may.",
@@ -336,6 +353,11 @@ class HttpExchange implements Exchange {
         );
       }
     }
+  }
+
+  #modelList(models: readonly CatalogModel[]): unknown {
+    const query = new URLSearchParams(this.#request.get(":path")?.split("?")[1]);
+    return this.#dialect?.listing?.list(models, query) ?? modelList(models);
   }
 
   /** Those that the key may use. */
@@ -374,12 +396,12 @@ class HttpExchange implements Exchange {
       request_id: this.#requestId,
       key_id: this.#caller?.key.id,
       dialect: this.#dialect?.name,
-      status: error.status,
+      status: statusOf(error, this.#dialect),
       error: error.code,
       param: error.param,
       reached: error.reached,
     });
-    if (!this.#outlet.finished) this.#respond(errorAnswer(error, this.#dialect), error);
+    if (!this.#outlet.finished) this.#respond(errorAnswer(error, this.#dialect, this.#requestId), error);
   }
 
   #admitted() {

@@ -32,6 +32,7 @@ export function headersToHide(response: Headers): string[] {
 
 const EXPOSED = [
   "x-request-id",
+  "request-id",
   "x-amzn-requestid",
   "x-gateway-warning",
   "x-gateway-model",
@@ -67,3 +68,8 @@ export const SSE_HEADERS = {
   "cache-control": "no-cache",
   "x-accel-buffering": "no",
 } as const;
+
+/** Header values are visible ASCII. */
+export function headerText(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 1_000);
+}

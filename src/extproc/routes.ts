@@ -4,7 +4,7 @@
  * Clients write base URLs in several ways, so every API path answers with `/v1`, without it, and with it doubled. Unknown
  * paths and wrong methods are told apart before any key is looked at.
  */
-import type { Dialect } from "../dialects/dialect.ts";
+import type { Counting, Dialect } from "../dialects/dialect.ts";
 import { GatewayError } from "../errors.ts";
 
 export type Route =
@@ -13,7 +13,9 @@ export type Route =
   | { readonly kind: "health" }
   | { readonly kind: "models" }
   | { readonly kind: "model"; readonly id: string }
-  | { readonly kind: "call"; readonly dialect: Dialect };
+  | { readonly kind: "call"; readonly dialect: Dialect }
+  /** A prompt's tokens, and no call. */
+  | { readonly kind: "count"; readonly dialect: Dialect; readonly counting: Counting };
 
 /** Throws GatewayError `unknown_path` or `method_not_allowed`. `target` is Envoy's `:path`, with its query. */
 export function findRoute(method: string, target: string, dialects: readonly Dialect[]): Route {
@@ -26,7 +28,7 @@ export function findRoute(method: string, target: string, dialects: readonly Dia
       `Unknown path: ${printable(method)} ${printable(pathname)}. ${knownPaths(dialects)}`,
     );
   }
-  const allowed = route.kind === "call" ? ["POST"] : ["GET", "HEAD"];
+  const allowed = route.kind === "call" || route.kind === "count" ? ["POST"] : ["GET", "HEAD"];
   if (allowed.includes(method)) return route;
   throw new GatewayError(
     "method_not_allowed",
@@ -40,7 +42,7 @@ export function findRoute(method: string, target: string, dialects: readonly Dia
 /** The dialect that a path belongs to by its looks, to give even its errors the right shape. */
 export function dialectOf(target: string, dialects: readonly Dialect[]): Dialect | undefined {
   const route = matchPath(target.split(/[?#]/, 1)[0] ?? "", dialects);
-  return route?.kind === "call" ? route.dialect : undefined;
+  return route?.kind === "call" || route?.kind === "count" ? route.dialect : undefined;
 }
 
 function matchPath(pathname: string, dialects: readonly Dialect[]): Route | undefined {
@@ -50,7 +52,15 @@ function matchPath(pathname: string, dialects: readonly Dialect[]): Route | unde
   if (path === "/models") return { kind: "models" };
   if (path.startsWith("/models/")) return modelRoute(path.slice("/models/".length));
   const dialect = dialects.find((candidate) => candidate.paths.includes(path));
-  return dialect && { kind: "call", dialect };
+  return dialect === undefined ? countRoute(path, dialects) : { kind: "call", dialect };
+}
+
+function countRoute(path: string, dialects: readonly Dialect[]): Route | undefined {
+  for (const dialect of dialects) {
+    const { counting } = dialect;
+    if (counting?.paths.includes(path)) return { kind: "count", dialect, counting };
+  }
+  return undefined;
 }
 
 /** Ids hold `:`, `/` and `.`, as they are or percent-encoded. */
@@ -74,7 +84,8 @@ function withoutLastSlashes(path: string): string {
 }
 
 function knownPaths(dialects: readonly Dialect[]): string {
-  const posts = dialects.flatMap((dialect) => dialect.paths).map((path) => `POST /v1${path}`);
+  const paths = dialects.flatMap(({ paths, counting }) => [...paths, ...(counting?.paths ?? [])]);
+  const posts = paths.map((path) => `POST /v1${path}`);
   return `Known are ${[...posts, "GET /v1/models", "GET /healthz"].join(", ")}.`;
 }
 

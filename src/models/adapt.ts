@@ -51,6 +51,7 @@ export const CONTINUE_TEXT = "Continue.";
 
 /** Bedrock ignores a path that an answer does not have. */
 const THINKING_TOKENS = "/usage/output_tokens_details";
+const STOP_SEQUENCE = { whole: "/stop_sequence", streamed: "/delta/stop_sequence" } as const;
 
 /** Throws GatewayError `invalid_request` for what the model can't do. */
 export function adapt({ request, intent, capabilities, stream, model }: Adaptation): Adapted {
@@ -71,6 +72,7 @@ export function adapt({ request, intent, capabilities, stream, model }: Adaptati
   );
   const fields = mergeFields(
     request.additionalModelRequestFields,
+    capabilities.anthropic && intent.betas !== undefined ? { anthropic_beta: intent.betas } : undefined,
     intent.modelFields,
     thinking.fields,
     inference.fields,
@@ -91,6 +93,11 @@ export function adapt({ request, intent, capabilities, stream, model }: Adaptati
     ...others
   } = request;
   const streams = stream && canStream(capabilities, format.toolConfig !== undefined);
+  const stops = intent.namesStopSequence === true && inference.inferenceConfig.stopSequences !== undefined;
+  const paths = [
+    ...(thinking.on && countsThinking(capabilities) ? [THINKING_TOKENS] : []),
+    ...(stops && capabilities.anthropic ? [streams ? STOP_SEQUENCE.streamed : STOP_SEQUENCE.whole] : []),
+  ];
   const adapted: ConverseRequest = {
     messages,
     ...(system.length > 0 && { system }),
@@ -100,7 +107,7 @@ export function adapt({ request, intent, capabilities, stream, model }: Adaptati
     ...(Object.keys(outputConfig).length > 0 && { outputConfig }),
     ...others,
     ...(guardrailConfig !== undefined && { guardrailConfig: adaptGuardrail(guardrailConfig, streams) }),
-    ...(thinking.on && countsThinking(capabilities) && { additionalModelResponseFieldPaths: [THINKING_TOKENS] }),
+    ...(paths.length > 0 && { additionalModelResponseFieldPaths: paths }),
   };
   const { source } = format;
   return {

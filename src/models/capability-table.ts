@@ -17,6 +17,7 @@ export const UNKNOWN_MODEL: Capabilities = {
   prefill: false,
   minTokens: 1,
   defaultTokens: 4_096,
+  anthropic: false,
   images: true,
   documents: true,
   video: true,
@@ -54,6 +55,7 @@ const SHORT_CACHE = { ...FULL_CACHE, cacheTtls: ["5m"] } as const;
 const CLAUDE_3: Capabilities = {
   ...UNKNOWN_MODEL,
   ...IMAGES_ONLY,
+  anthropic: true,
   stopSequences: "non-blank",
   topK: "top_k",
   prefill: true,

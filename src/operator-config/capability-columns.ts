@@ -53,6 +53,7 @@ const columns = {
   minTokens: count,
   defaultTokens: count,
   maxTokens: count,
+  anthropic: flag,
   images: flag,
   documents: flag,
   video: flag,

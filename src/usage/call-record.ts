@@ -43,6 +43,8 @@ export type ObserveCall = (call: ObservedCall) => CallObserver;
 
 export interface CallRecord {
   readonly meter: Meter;
+  /** As its `CallStart` has it. */
+  readonly inputEstimate: number;
   /** As they were before this call, in the order of `CallStart`'s. */
   readonly budgets: readonly BudgetState[];
   /** Pico-dollars, once it has ended. Undefined where there is no price for what was used. */
@@ -195,6 +197,7 @@ function callRecord(start: CallStart, budgets: readonly BudgetState[], options: 
 
   return {
     meter,
+    inputEstimate,
     budgets,
     get cost() {
       return closing?.cost;

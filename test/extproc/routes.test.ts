@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { anthropicMessages } from "../../src/dialects/anthropic-messages/index.ts";
 import { dialects } from "../../src/dialects/index.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
 import { GatewayError } from "../../src/errors.ts";
@@ -19,6 +20,16 @@ describe("findRoute", () => {
   ]) {
     it(`takes POST ${path} as a chat`, () =>
       assert.deepEqual(find("POST", path), { kind: "call", dialect: openaiChat }));
+  }
+
+  for (const path of ["/v1/messages/count_tokens", "/messages/count_tokens?beta=true"]) {
+    it(`takes POST ${path} as a count of tokens`, () => {
+      const route = find("POST", path);
+      assert.ok(route.kind === "count");
+      assert.equal(route.dialect, anthropicMessages);
+      assert.equal(dialectOf(path, dialects), anthropicMessages);
+      assert.throws(() => find("GET", path), { code: "method_not_allowed" });
+    });
   }
 
   for (const path of ["/v1/models", "/models", "/v1/v1/models/", "/v1/models?limit=5"]) {
@@ -78,7 +89,7 @@ describe("findRoute", () => {
           (error) => {
             assert.ok(error instanceof GatewayError);
             assert.deepEqual([error.code, error.status], ["unknown_path", 404]);
-            assert.match(error.message, /POST \/v1\/chat\/completions, GET \/v1\/models, GET \/healthz/);
+            assert.match(error.message, /POST \/v1\/chat\/completions,.* GET \/v1\/models, GET \/healthz/);
             return true;
           },
         );

@@ -25,6 +25,7 @@ const EXTRAS = ["intent", "choices", "links", "objects", "warnings"] as const;
 const META = { id: "0123456789abcdef", created: 1_700_000_000 };
 const DEFAULT_REQUEST = {
   model: "test-model",
+  max_tokens: 100,
   messages: [{ role: "user", content: "Hi" }],
   stream: true,
   stream_options: { include_usage: true },
