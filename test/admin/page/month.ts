@@ -1,5 +1,5 @@
 /**
- * A month of a gateway's life, the same for the same seed: four teams, a dozen keys, six models of which one has no price,
+ * A month of a gateway's life: four teams, a dozen keys, six models of which one has no price,
  * weekdays and nights, errors, estimates, budgets that are nearly spent and calls that still run.
  */
 import type { Key } from "../../../src/access/keys.ts";
@@ -52,7 +52,8 @@ export async function fillMonth(
   port: AdminPort,
   { calls = 1500, now = Date.now() }: MonthOptions = {},
 ): Promise<Key[]> {
-  const random = seeded(7);
+  // When calls are made depends on the hour of the test's run; what they are like must not.
+  const [random, when] = [seeded(7), seeded(11)];
   const issued = await port.keys.createMany(
     KEYS.map(({ name, team, owner, tags }) => ({
       name,
@@ -62,7 +63,9 @@ export async function fillMonth(
     })),
   );
   const keys = issued.map(({ key }) => key);
-  const starts = Array.from({ length: calls }, () => momentOf(random, now)).sort((a, b) => a - b);
+  const starts = Array.from({ length: calls }, (_, index) =>
+    momentOf(when, now, index % 10 === 0 ? 20 * HOUR : 30 * DAY),
+  ).sort((a, b) => a - b);
   const openings = starts.map((startedAt, index) => openingOf(random, keys, startedAt, `req-${index}`));
   for (const opening of openings) await port.store.calls.open(opening);
   await Promise.all(openings.map((opening) => port.store.calls.close(opening.id, closingOf(random, opening))));
@@ -112,10 +115,10 @@ async function setLimits({ store, keys }: AdminPort, made: readonly Key[]): Prom
   if (prototype) await keys.revoke(prototype.id);
 }
 
-/** More by day than by night, less at weekends. */
-function momentOf(random: () => number, now: number): number {
+/** Before `now` and within `span`: more by day than by night, less at weekends. */
+function momentOf(random: () => number, now: number, span: number): number {
   for (;;) {
-    const at = now - 5 * 60_000 - Math.floor(random() * (30 * DAY - 10 * 60_000));
+    const at = now - 5 * 60_000 - Math.floor(random() * (span - 10 * 60_000));
     const date = new Date(at);
     const hour = date.getUTCHours();
     const busy = hour >= 7 && hour < 19 ? 1 : 0.25;

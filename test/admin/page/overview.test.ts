@@ -202,6 +202,10 @@ describe("the overview", { skip: chromiumMissing() ?? false }, () => {
       items.find((text) => text.startsWith("support")) ?? "",
       /above the soft limit[\s\S]*\+ \$0\.20 in flight/,
     );
+    const support = page.locator(".budget", { hasText: "support" });
+    const width = async (part: string) => (await support.locator(part).boundingBox())?.width ?? 0;
+    assert.ok((await width(".meter-held")) > (await width(".meter-spent")), "what is in flight has no length");
+    assert.ok((await width(".meter-spent")) > (await width(".meter")) / 2);
   });
 
   it("says what has no price, and never shows it as nothing", async () => {

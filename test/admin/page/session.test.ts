@@ -227,18 +227,21 @@ describe("signing in, and what the page does while it is open", { skip: chromium
 
     await show("Overview");
     const slow = Promise.withResolvers<void>();
+    let held = 0;
     await context.route("**/api/usage?**", async (route) => {
+      held += 1;
+      if (held > 1) return route.continue();
       await slow.promise;
-      await route.fulfill({ json: [] }).catch(() => {});
+      return route.fulfill({ json: [] });
     });
     await page.getByLabel("Range", { exact: true }).selectOption("7d");
-    await context.unroute("**/api/usage?**");
     await page.getByLabel("Range", { exact: true }).selectOption("24h");
     await loaded();
     slow.resolve();
     late.resolve();
-    await page.waitForTimeout(200);
+    await page.waitForLoadState("networkidle");
     assert.equal(await page.locator(".tile-value").first().innerText(), "$1.00");
+    assert.equal(held, 2);
   });
 
   it("keeps a new secret in sight when the session ends", async (t) => {
