@@ -69,6 +69,8 @@ export interface Conversation {
   readonly stream: boolean;
   /** What is the same for every model; `intent` is not in it yet, nor are the `remoteImages`. */
   readonly request: ConverseRequest;
+  /** One for each choice, where they differ; `request` is then the first. */
+  readonly requests?: readonly ConverseRequest[];
   readonly intent: Intent;
   /** How many answers are asked for, at least 1. Bedrock gives one for each call: more are as many calls at once. */
   readonly choices: number;
@@ -87,6 +89,8 @@ export interface Conversation {
   events(choice: number, known?: TokenUsage): Transform<ConverseEvent, SseEvent>;
   /** What ends the stream once all choices have ended. */
   closing(): Iterable<SseEvent>;
+  /** What ends it when it fails instead, where that depends on what has been sent; `Dialect.errorEvents` otherwise. */
+  failing?(error: GatewayError): Iterable<SseEvent>;
 }
 
 /** An image that the client gave as a link. */

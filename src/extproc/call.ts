@@ -94,7 +94,8 @@ export class Call {
     this.#request = request;
     this.#outlet = outlet;
     this.#choices = Array.from({ length: conversation.choices }, (_, index) => {
-      const plan = services.planner.plan({ ...conversation, targets });
+      const own = conversation.requests?.[index] ?? conversation.request;
+      const plan = services.planner.plan({ ...conversation, request: own, targets });
       return {
         index,
         plan,
@@ -330,7 +331,8 @@ export class Call {
     const metadata = { ...this.#metadata(), error: told.code };
     if (this.#outlet.finished) return;
     if (!committed) return this.#outlet.respond(errorAnswer(told, dialect, id), metadata);
-    this.#outlet.finish(Buffer.concat([...dialect.errorEvents(told, id)].map(encodeEvent)), metadata);
+    const events = this.#request.conversation.failing?.(told) ?? dialect.errorEvents(told, id);
+    this.#outlet.finish(Buffer.concat([...events].map(encodeEvent)), metadata);
   }
 
   async #end(close: (record: CallRecord) => Promise<void>): Promise<void> {
@@ -347,9 +349,13 @@ export class Call {
     const { caller, conversation } = this.#request;
     // Reading a long prompt is work that nobody needs to do without a limit.
     const limited = caller.key.tpm !== null || (caller.team !== null && caller.team.tpm !== null);
-    const prompt = limited ? estimateInputTokens(this.#first.attempt.adapted.request) : 0;
+    const estimate = ({ attempt }: Choice) => estimateInputTokens(attempt.adapted.request);
+    const prompts = () =>
+      conversation.requests === undefined
+        ? estimate(this.#first) * conversation.choices
+        : this.#choices.reduce((sum, choice) => sum + estimate(choice), 0);
     const output = inferenceConfig?.maxTokens ?? DEFAULT_MAX_TOKENS;
-    return { prompt: prompt * conversation.choices, output: output * conversation.choices };
+    return { prompt: limited ? prompts() : 0, output: output * conversation.choices };
   }
 
   /** Of all attempts, since Bedrock has worked on each. */

@@ -21,12 +21,14 @@ import { brokenRules } from "../aws-model/rules.ts";
 import { readFrames, renderStream } from "./stream-text.ts";
 
 const UPDATE = process.env.UPDATE_GOLDEN === "1";
-const EXTRAS = ["intent", "choices", "links", "objects", "warnings"] as const;
+const EXTRAS = ["requests", "intent", "choices", "links", "objects", "warnings"] as const;
 const META = { id: "0123456789abcdef", created: 1_700_000_000 };
 const DEFAULT_REQUEST = {
   model: "test-model",
+  input: "Hi",
   max_tokens: 100,
   messages: [{ role: "user", content: "Hi" }],
+  prompt: "Hi",
   stream: true,
   stream_options: { include_usage: true },
 };
@@ -53,7 +55,7 @@ function checkRequest(dialect: Dialect, folder: URL, name: string): void {
     for (const gone of ["converse", ...EXTRAS]) expectNoFile(folder, `${name}.${gone}.json`);
     return;
   }
-  const { request, stream, remoteImages } = conversation;
+  const { request, requests = [request], stream, remoteImages } = conversation;
   expectNoFile(folder, `${name}.error.json`);
   expectFile(folder, `${name}.converse.json`, pretty(request));
   const extras = extrasOf(conversation);
@@ -62,14 +64,14 @@ function checkRequest(dialect: Dialect, folder: URL, name: string): void {
     else expectFile(folder, `${name}.${extra}.json`, pretty(extras[extra]));
   }
   for (const { place } of remoteImages) place({ format: "png", source: { bytes: "AAAA" } });
-  assert.deepEqual(judgeConverse(request, stream), []);
-  assert.deepEqual(brokenRules(request), []);
+  for (const sent of requests) assert.deepEqual([...judgeConverse(sent, stream), ...brokenRules(sent)], []);
 }
 
 /** What a conversation is beyond its request; undefined where it is as usual. */
 function extrasOf(conversation: Conversation): Record<(typeof EXTRAS)[number], unknown> {
-  const { intent, choices, remoteImages, storedObjects, warnings } = conversation;
+  const { requests, intent, choices, remoteImages, storedObjects, warnings } = conversation;
   return {
+    requests,
     intent: Object.keys(intent).length > 0 ? intent : undefined,
     choices: choices > 1 ? choices : undefined,
     links: remoteImages.length > 0 ? remoteImages.map(({ param, url }) => ({ param, url })) : undefined,

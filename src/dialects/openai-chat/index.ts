@@ -5,10 +5,10 @@
  */
 import type { CallMeta, Conversation, Dialect } from "../dialect.ts";
 import { openAiErrorBody, openAiErrorEvents } from "../openai-errors.ts";
+import { UsageTotal } from "../openai-usage.ts";
 import { chatCompletion, envelope, type Rendering } from "./reply.ts";
 import { readRequest } from "./request.ts";
 import { ChatStream, closingEvents } from "./stream.ts";
-import { UsageTotal } from "./usage.ts";
 
 export const openaiChat: Dialect = {
   name: "openai-chat",

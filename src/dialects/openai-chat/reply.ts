@@ -7,6 +7,7 @@ import type { AnswerBlock, ConverseResponse } from "../../bedrock/converse.ts";
 import type { ToolNames } from "../../bedrock/tool-names.ts";
 import { isJsonObject, isTooDeep, type JsonValue, stringifyJson } from "../../json.ts";
 import type { CallMeta } from "../dialect.ts";
+import { UsageTotal } from "../openai-usage.ts";
 import type {
   Annotation,
   AnswerMessage,
@@ -16,7 +17,6 @@ import type {
   ThinkingBlock,
   ToolCall,
 } from "./types.ts";
-import { UsageTotal } from "./usage.ts";
 
 /** What every object of an answer repeats. */
 export interface Envelope {

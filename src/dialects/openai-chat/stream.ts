@@ -13,9 +13,9 @@ import { GatewayError, unreachable } from "../../errors.ts";
 import { isTooDeep, type JsonValue } from "../../json.ts";
 import type { Transform } from "../../transform.ts";
 import type { SseEvent } from "../dialect.ts";
+import type { UsageTotal } from "../openai-usage.ts";
 import { annotation, type Envelope, finish, type Rendering } from "./reply.ts";
 import type { Annotation, Chunk, ChunkChoice, Delta, ThinkingBlock } from "./types.ts";
-import type { UsageTotal } from "./usage.ts";
 
 type Block =
   | { kind: "text"; start: number }

@@ -8,6 +8,7 @@
  * `document_citation` among the annotations, which OpenAI has for web pages only.
  */
 import type { JsonObject, JsonValue } from "../../json.ts";
+import type { Usage } from "../openai-usage.ts";
 
 export type FinishReason = "stop" | "length" | "tool_calls" | "function_call" | "content_filter";
 
@@ -66,16 +67,6 @@ export interface DocumentCitation {
   title: string;
   cited_text: string;
   location: JsonObject;
-}
-
-/** `prompt_tokens` holds everything that went in, cached or not, so that total = prompt + completion. */
-export interface Usage {
-  prompt_tokens: number;
-  completion_tokens: number;
-  total_tokens: number;
-  prompt_tokens_details: { cached_tokens: number; cache_write_tokens: number };
-  /** Only when the model tells them; they are part of `completion_tokens`. */
-  completion_tokens_details?: { reasoning_tokens: number };
 }
 
 export interface Chunk {

@@ -1,13 +1,22 @@
 /**
- * The tokens of all calls that one request made, as OpenAI counts them.
+ * The tokens of all calls that one request made, as Chat Completions and Completions count them.
  *
  * https://platform.openai.com/docs/api-reference/chat/object#chat-object-usage. Each choice is a call of its own, and each
  * call pays for its prompt, so prompts add up too. Reasoning tokens are part of Bedrock's output tokens.
  */
-import type { TokenUsage } from "../../bedrock/converse.ts";
-import { reasoningTokens } from "../../bedrock/reasoning-tokens.ts";
-import type { JsonValue } from "../../json.ts";
-import type { Usage } from "./types.ts";
+import type { TokenUsage } from "../bedrock/converse.ts";
+import { reasoningTokens } from "../bedrock/reasoning-tokens.ts";
+import type { JsonValue } from "../json.ts";
+
+/** `prompt_tokens` holds everything that went in, cached or not, so that total = prompt + completion. */
+export interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+  prompt_tokens_details: { cached_tokens: number; cache_write_tokens: number };
+  /** Only when the model tells them; they are part of `completion_tokens`. */
+  completion_tokens_details?: { reasoning_tokens: number };
+}
 
 export class UsageTotal {
   #calls = 0;
