@@ -3,5 +3,11 @@ import { anthropicMessages } from "./anthropic-messages/index.ts";
 import type { Dialect } from "./dialect.ts";
 import { openaiChat } from "./openai-chat/index.ts";
 import { openaiCompletions } from "./openai-completions/index.ts";
+import { openaiResponses } from "./openai-responses/index.ts";
 
-export const dialects = [openaiChat, anthropicMessages, openaiCompletions] as const satisfies readonly Dialect[];
+export const dialects = [
+  openaiChat,
+  openaiResponses,
+  anthropicMessages,
+  openaiCompletions,
+] as const satisfies readonly Dialect[];

@@ -91,8 +91,8 @@ function additionalTools(input: Field): Field[] {
 /** The name of a tool, or of a call of one: in a namespace it begins with the namespace's own. */
 export function toolName(holder: Field): string {
   const name = holder.at("name").name();
-  const namespace = holder.at("namespace");
-  return namespace.absent ? name : nameIn(namespace.string(), name);
+  const space = holder.at("namespace");
+  return space.absent ? name : nameIn(space.string(), name);
 }
 
 function nameIn(namespace: string, name: string): string {
@@ -101,8 +101,8 @@ function nameIn(namespace: string, name: string): string {
 
 function offersOf(tool: Field, names: ToolNames, withSpecial: boolean): Offer[] {
   if (withSpecial && tool.at("type").value === "namespace") {
-    const namespace = tool.at("name").name();
-    return itemsOf(tool.at("tools")).map((inner) => inNamespace(namespace, offerOf(inner, names), names));
+    const space = tool.at("name").name();
+    return itemsOf(tool.at("tools")).map((inner) => inNamespace(space, offerOf(inner, names), names));
   }
   return [withSpecial ? offerOf(tool, names) : functionOffer(tool, names)];
 }

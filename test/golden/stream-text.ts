@@ -20,7 +20,8 @@ export function renderStream(dialect: Dialect, conversation: Conversation, frame
     parts.push(...stream.end());
     for (const event of conversation.closing()) parts.push(encodeEvent(event));
   } catch (error) {
-    for (const event of dialect.errorEvents(toGatewayError(error))) parts.push(encodeEvent(event));
+    const failure = toGatewayError(error);
+    for (const event of conversation.failing?.(failure) ?? dialect.errorEvents(failure)) parts.push(encodeEvent(event));
   }
   return Buffer.concat(parts).toString();
 }

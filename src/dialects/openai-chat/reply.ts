@@ -5,7 +5,8 @@
  */
 import type { AnswerBlock, ConverseResponse } from "../../bedrock/converse.ts";
 import type { ToolNames } from "../../bedrock/tool-names.ts";
-import { isJsonObject, isTooDeep, type JsonValue, stringifyJson } from "../../json.ts";
+import { type JsonValue, stringifyJson } from "../../json.ts";
+import { readCitation } from "../citations.ts";
 import type { CallMeta } from "../dialect.ts";
 import { UsageTotal } from "../openai-usage.ts";
 import type {
@@ -95,22 +96,13 @@ function finishReason(stopReason: string, hasCalls: boolean): FinishReason | und
 }
 
 /** A citation of a web page or of a document of the request, for the text from `start` to `end`. */
-export function annotation(citation: JsonValue, start: number, end: number): Annotation[] {
-  if (!isJsonObject(citation) || !isJsonObject(citation.location) || isTooDeep(citation.location)) return [];
-  const { location, sourceContent } = citation;
-  const title = typeof citation.title === "string" ? citation.title : "";
-  const range = { start_index: start, end_index: end, title };
-  const { web } = location;
-  if (isJsonObject(web)) {
-    if (typeof web.url !== "string") return [];
-    return [{ type: "url_citation", url_citation: { ...range, url: web.url } }];
-  }
-  const quotes = Array.isArray(sourceContent) ? sourceContent.map(textOf) : [];
-  return [{ type: "document_citation", document_citation: { ...range, cited_text: quotes.join(""), location } }];
-}
-
-function textOf(part: JsonValue): string {
-  return isJsonObject(part) && typeof part.text === "string" ? part.text : "";
+export function annotation(value: JsonValue, start: number, end: number): Annotation[] {
+  const citation = readCitation(value);
+  if (citation === undefined) return [];
+  const range = { start_index: start, end_index: end, title: citation.title };
+  if (citation.kind === "web") return [{ type: "url_citation", url_citation: { ...range, url: citation.url } }];
+  const { citedText, location } = citation;
+  return [{ type: "document_citation", document_citation: { ...range, cited_text: citedText, location } }];
 }
 
 function answerMessage(blocks: readonly AnswerBlock[], { names, asFunctions }: Rendering): AnswerMessage {
