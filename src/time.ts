@@ -1,4 +1,4 @@
-/** Times as people write them: durations such as `30d`, and dates, which are UTC days. */
+/** Times as people write them: durations such as `30d`, and dates, which are UTC days; and how old something may be. */
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   s: 1000,
@@ -9,6 +9,11 @@ const UNIT_MS: Readonly<Record<string, number>> = {
 };
 const DAY_MS = 86_400_000;
 const MAX_DURATION_MS = 36_500 * DAY_MS;
+
+/** Whether what was read at `readAt` still counts. A time that lies ahead is of a clock that was set back since: it doesn't. */
+export function isCurrent(readAt: number, now: number, maxAgeMs: number): boolean {
+  return now >= readAt && now - readAt < maxAgeMs;
+}
 
 /** `90s`, `15m`, `1h`, `30d` or `2w` in milliseconds; undefined for anything else, and for more than 100 years. */
 export function parseDuration(text: string): number | undefined {

@@ -9,6 +9,7 @@
 import { LRUCache } from "lru-cache";
 import { GatewayError } from "../errors.ts";
 import type { FoundSecret, Key, Store, Team } from "../store/store.ts";
+import { isCurrent } from "../time.ts";
 import { displayPrefix, looksLikeSecret, sha256Hex } from "./keys.ts";
 
 /** Whose limits and budgets a request counts for. */
@@ -64,7 +65,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
 
   async function find(sha256: string): Promise<FoundSecret | undefined> {
     const entry = entries.get(sha256);
-    if (entry !== undefined && now() - entry.readAt < maxAgeMs) return entry.found;
+    if (entry !== undefined && isCurrent(entry.readAt, now(), maxAgeMs)) return entry.found;
     const running = reading.get(sha256) ?? read(sha256);
     reading.set(sha256, running);
     return running;

@@ -8,6 +8,7 @@ import { LRUCache } from "lru-cache";
 import { GatewayError } from "../errors.ts";
 import { formatUsd } from "../money.ts";
 import type { Budget, BudgetPeriod, BudgetState, CallStore, Limits } from "../store/store.ts";
+import { isCurrent } from "../time.ts";
 import type { Caller } from "./authenticate.ts";
 
 export interface BudgetGateOptions {
@@ -83,7 +84,7 @@ export function createBudgetGate(options: BudgetGateOptions): BudgetGate {
   async function check(caller: Caller): Promise<void> {
     const at = now();
     const known = entries.get(caller.key.id);
-    const current = known !== undefined && at - known.readAt < maxAgeMs;
+    const current = known !== undefined && isCurrent(known.readAt, at, maxAgeMs);
     const { states } = current ? known : read(caller.key.id, budgetsOf(caller), at);
     const refusal = budgetRefusal(await readable(states, caller), at);
     if (refusal !== undefined) throw refusal;

@@ -45,6 +45,15 @@ describe("createAuthenticator", () => {
     for (const { secret } of [first, second]) await authenticator.authenticate(secret);
   });
 
+  it("asks again for what it read before the clock was set back", async (t) => {
+    const { keys, authenticator, clock } = await open(t);
+    const { secret } = await keys.create({ name: "alice" });
+    await authenticator.authenticate(secret);
+    clock.now -= 3_600_000;
+    await keys.revoke("alice");
+    await refused(authenticator, secret, /revoked/);
+  });
+
   it("tells a missing, a malformed and an unknown key apart", async (t) => {
     const { authenticator } = await open(t);
     for (const secret of [undefined, ""]) await refused(authenticator, secret, /No API key was given/);

@@ -113,6 +113,14 @@ describe("createBudgetGate", () => {
     );
   });
 
+  it("asks again for what it read before the clock was set back", async () => {
+    const { gate, asked, clock } = gateOver(() => 0n);
+    await gate.check(rich);
+    clock.now -= 3_600_000;
+    await gate.check(rich);
+    assert.equal(asked.length, 2);
+  });
+
   it("asks once for all that come at the same time", async () => {
     const { gate, asked } = gateOver(() => 0n);
     await Promise.all(Array.from({ length: 50 }, () => gate.check(rich)));

@@ -42,6 +42,16 @@ describe("limits of one process", () => {
     await reserved(limiter, alice, 100, 900);
   });
 
+  it("never name a longer wait than a minute, also after the clock was set back", async (t) => {
+    freezeTime(t);
+    const limiter = createLimiter();
+    const alice = caller({ rpm: 1 });
+    await limiter.admit(alice);
+    t.mock.method(Date, "now", () => -3_600_000);
+    const { retryAfter, headers } = await refusal(limiter.admit(alice));
+    assert.deepEqual([retryAfter, headers], [60, requestHeaders(1, 0, "1m0s")]);
+  });
+
   it("name the longest wait where key and team refuse", async (t) => {
     freezeTime(t);
     const limiter = createLimiter();

@@ -50,7 +50,12 @@ export function createMemoryCounters(): Counters {
     const passes = !refused.includes(true) && !full.includes(true);
     const now = passes ? await Promise.all(ask.windows.map(({ name, amount }) => add(name, amount))) : found;
     return {
-      windows: now.map((window, index) => ({ ...window, refused: refused[index] ?? false })),
+      windows: now.map(({ used, endsInMs }, index) => ({
+        used,
+        // The library subtracts times of day: after the clock was set back a minute would seem to last for hours.
+        endsInMs: Math.min(endsInMs, WINDOW_MS),
+        refused: refused[index] ?? false,
+      })),
       full,
       held: passes ? hold(ask, now) : undefined,
     };
