@@ -17,6 +17,7 @@ import { createConverseCalls, type SignedCall } from "./bedrock/converse-call.ts
 import { awsCredentials, bearerCredentials, type CredentialSource } from "./bedrock/credentials.ts";
 import { type Egress, type IncomingAnswer, sendThrough } from "./bedrock/egress.ts";
 import { type Endpoint, regionalEndpoint } from "./bedrock/endpoints.ts";
+import { createModelCalls } from "./bedrock/model-call.ts";
 import type { AwsConfig, Config, Environment } from "./config.ts";
 import { dialects } from "./dialects/index.ts";
 import { createExchange, type Refusal } from "./extproc/exchange.ts";
@@ -165,6 +166,7 @@ export async function startGateway({
         autoCache: operator.caching.auto,
       }),
       calls: createConverseCalls({ endpointOf, credentials, now }),
+      modelCalls: createModelCalls({ endpointOf, credentials, now }),
       buckets: operator.s3.buckets,
       fetchImage: createImageFetcher(operator.images.fetch),
       egress: (signed: SignedCall, signal: AbortSignal) => sendSigned(egress, signed, signal),

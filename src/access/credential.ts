@@ -18,6 +18,12 @@ export function credentialFrom(header: (name: string) => string | undefined): st
 
 function bearerToken(authorization: string): string | undefined {
   const scheme = /^[^ \t]+/.exec(authorization)?.[0] ?? "";
+  if (/^aws4-/i.test(scheme)) {
+    throw new GatewayError(
+      "invalid_api_key",
+      "This gateway takes its own keys, and no AWS signatures: set AWS_BEARER_TOKEN_BEDROCK to a gateway key (sk-…).",
+    );
+  }
   if (scheme.toLowerCase() !== "bearer") {
     throw new GatewayError(
       "invalid_api_key",

@@ -20,11 +20,17 @@ export function converseEvents(): Transform<Frame, ConverseEvent> {
   };
 }
 
-function readFrame({ headers, payload }: Frame): ConverseEvent {
+function readFrame(frame: Frame): ConverseEvent {
+  const { eventType, body } = readEventFrame(frame);
+  return readEvent(eventType, body);
+}
+
+/** An event of any of Bedrock's streams. Throws what an exception's frame means. */
+export function readEventFrame({ headers, payload }: Frame): { eventType: string; body: JsonObject } {
   const messageType = headers[":message-type"];
   switch (messageType) {
     case "event":
-      return readEvent(headers[":event-type"] ?? "", readPayload(payload));
+      return { eventType: headers[":event-type"] ?? "", body: readPayload(payload) };
     case "exception":
       throw streamException(headers[":exception-type"] ?? "", payload);
     case "error":

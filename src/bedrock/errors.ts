@@ -125,6 +125,12 @@ export function faultOf({ cause }: GatewayError): BedrockFault | undefined {
   return isBedrockCause(cause) ? cause.bedrock : undefined;
 }
 
+/** Whether it speaks of the gateway's own AWS identity, of which a client should learn nothing. */
+export function concernsGateway(error: GatewayError): boolean {
+  const fault = faultOf(error);
+  return fault !== undefined && RULES.find((rule) => matches(rule, fault))?.message !== undefined;
+}
+
 /** Reads an HTTP error answer. `header` gives a response header by its lower-case name. */
 export function bedrockHttpError(
   status: number,

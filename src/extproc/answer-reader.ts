@@ -38,7 +38,7 @@ export interface AnswerReader {
 }
 
 /** An error's text, or a whole answer: far above what a model writes, far below what hurts. */
-const MAX_ERROR_BYTES = 1024 * 1024;
+export const MAX_ERROR_BYTES = 1024 * 1024;
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
 const NO_BYTES = Buffer.alloc(0);
@@ -52,7 +52,8 @@ export function createAnswerReader(
   const streamed = (head.headers.get("content-type") ?? "").startsWith("application/vnd.amazon.eventstream");
   if (head.status === 200 && streamed && render !== undefined) return streamReader(render, sink);
   const wanted = head.status === 200 && !streamed && render === undefined;
-  return collector(wanted ? MAX_ANSWER_BYTES : MAX_ERROR_BYTES, sink, (body) => {
+  return collector(wanted ? MAX_ANSWER_BYTES : MAX_ERROR_BYTES, sink, (bytes) => {
+    const body = bytes.toString("utf8");
     if (!wanted) throw bedrockHttpError(head.status, (name) => head.headers.get(name), body);
     return sink.whole(converseResponse(parseAnswer(head, body)));
   });
@@ -89,7 +90,11 @@ function streamReader(render: Transform<ConverseEvent, Buffer>, sink: AnswerSink
 }
 
 /** Gathers a whole body, up to a limit. */
-function collector(limit: number, sink: AnswerSink, complete: (body: string) => void | Promise<void>): AnswerReader {
+export function collector(
+  limit: number,
+  sink: Pick<AnswerSink, "failed">,
+  complete: (body: Buffer) => void | Promise<void>,
+): AnswerReader {
   let chunks: Buffer[] = [];
   let size = 0;
   let over = false;
@@ -118,7 +123,7 @@ function collector(limit: number, sink: AnswerSink, complete: (body: string) => 
       if (over) return;
       over = true;
       try {
-        return complete(Buffer.concat(chunks, size).toString("utf8"));
+        return complete(Buffer.concat(chunks, size));
       } catch (error) {
         return fail(error);
       }

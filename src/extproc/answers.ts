@@ -24,15 +24,21 @@ export function emptyAnswer(status: number, headers: Readonly<Record<string, str
   return { status, headers, body: NO_BODY };
 }
 
-/** In the dialect of the path, or in OpenAI's shape where the path belongs to none. */
-export function errorAnswer(error: GatewayError, dialect: Dialect | undefined, requestId: string): Answer {
-  const body = dialect === undefined ? openAiErrorBody(error) : dialect.errorBody(error, requestId);
-  return jsonAnswer(statusOf(error, dialect), body, { ...error.headers, ...retryHeaders(error) });
+/** How a path's errors look: as its dialect writes them, or as Bedrock does. */
+export interface ErrorShape extends Pick<Dialect, "name" | "errorBody" | "errorStatus"> {
+  errorHeaders?(error: GatewayError): Record<string, string>;
+}
+
+/** In OpenAI's shape where the path belongs to no API. */
+export function errorAnswer(error: GatewayError, shape: ErrorShape | undefined, requestId: string): Answer {
+  const body = shape === undefined ? openAiErrorBody(error) : shape.errorBody(error, requestId);
+  const headers = { ...error.headers, ...retryHeaders(error), ...shape?.errorHeaders?.(error) };
+  return jsonAnswer(statusOf(error, shape), body, headers);
 }
 
 /** The status that the client gets. */
-export function statusOf(error: GatewayError, dialect: Dialect | undefined): number {
-  return dialect?.errorStatus?.(error) ?? error.status;
+export function statusOf(error: GatewayError, shape: ErrorShape | undefined): number {
+  return shape?.errorStatus?.(error) ?? error.status;
 }
 
 /** Both SDKs obey x-should-retry: waiting does not bring back a spent budget. */
@@ -79,6 +85,8 @@ export function localReplyError(status: number, flags: string): GatewayError {
       return new GatewayError("model_timeout", "Amazon Bedrock did not answer in time.", { cause });
     case 429:
     case 503:
+    // What the 503 is on the paths of Anthropic's API.
+    case 529:
       return new GatewayError(
         "upstream_unavailable",
         "Amazon Bedrock can't be reached from the gateway. Try again in a moment.",

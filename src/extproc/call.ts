@@ -22,12 +22,14 @@ import type { Attempt, CallPlan, Planner } from "../models/call-plan.ts";
 import { withoutParts } from "../models/lessons.ts";
 import type { Target } from "../models/targets.ts";
 import { formatUsd } from "../money.ts";
+import type { Budget } from "../store/store.ts";
 import { chain } from "../transform.ts";
 import { DEFAULT_MAX_TOKENS } from "../usage/call-cost.ts";
 import type { CallRecord, CallRecorder, ObserveCall } from "../usage/call-record.ts";
 import { estimateInputTokens } from "../usage/estimate.ts";
 import { type AnswerHead, type AnswerReader, createAnswerReader } from "./answer-reader.ts";
 import { errorAnswer, hadBeenSent, localReplyError, statusOf } from "./answers.ts";
+import type { Forwarding } from "./forwarding.ts";
 import { headerText, LOCAL_REPLY_HEADER } from "./headers.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Metadata } from "./wire.ts";
@@ -75,7 +77,7 @@ interface Choice {
   failure: GatewayError | undefined;
 }
 
-export class Call {
+export class Call implements Forwarding {
   readonly #services: CallServices;
   readonly #request: CallRequest;
   readonly #outlet: Outlet;
@@ -188,7 +190,8 @@ export class Call {
       id: further === 0 ? id : `${id}/${further + 1}`,
       ...(further === 0 ? {} : { callId: id }),
       key: caller.key,
-      budgets: further === 0 ? budgetsOf(caller) : [],
+      budgets: this.#budgetsFor(choice),
+      choices: conversation.choices,
       dialect: dialect.name,
       modelRequested: conversation.model,
       modelInvoked: target.modelId,
@@ -203,6 +206,16 @@ export class Call {
     choice.record = record;
     this.#records.push(record);
     return record;
+  }
+
+  /**
+   * The first choice's row holds for all of them: they are let through together. An attempt in its place holds as much,
+   * and nothing refuses it.
+   */
+  #budgetsFor(choice: Choice): Budget[] {
+    if (choice !== this.#first) return [];
+    const budgets = budgetsOf(this.#request.caller);
+    return choice.record === undefined ? budgets : budgets.map((budget) => ({ ...budget, limit: undefined }));
   }
 
   /** One attempt of our own, to its end. Never throws. */
@@ -280,13 +293,16 @@ export class Call {
   }
 
   async #completed(choice: Choice, record: CallRecord, last: Buffer): Promise<void> {
-    await record.completed(200);
+    // What it holds of the budgets must last until the others, too, have ended.
+    if (choice !== this.#first || this.#isLast(choice)) await record.completed(200);
     if (this.#over) return;
-    if (this.#choices.some((other) => other !== choice && !other.done)) {
+    if (!this.#isLast(choice)) {
       choice.done = true;
       if (last.length > 0) await this.#outlet.write(last);
       return;
     }
+    await this.#first.record?.completed(200);
+    if (this.#over) return;
     this.#describe();
     this.#settle();
     const { conversation } = this.#request;
@@ -302,6 +318,10 @@ export class Call {
       if (cost !== undefined) this.#outlet.headers["x-gateway-cost"] = formatUsd(cost);
       this.#outlet.whole(reply, this.#metadata());
     }
+  }
+
+  #isLast(choice: Choice): boolean {
+    return this.#choices.every((other) => other === choice || other.done);
   }
 
   /** Never throws. */

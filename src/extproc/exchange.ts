@@ -22,7 +22,8 @@ import type { Authenticator, Caller } from "../access/authenticate.ts";
 import type { BudgetGate } from "../access/budgets.ts";
 import { credentialFrom } from "../access/credential.ts";
 import type { Admission, Limiter } from "../access/limits.ts";
-import type { Conversation, Counting, Dialect } from "../dialects/dialect.ts";
+import { readNativeBody } from "../bedrock/native-body.ts";
+import type { Conversation, Counting, Dialect, StoredObject } from "../dialects/dialect.ts";
 import { type ErrorCode, GatewayError, type ReachedLimit, toGatewayError } from "../errors.ts";
 import { matchesGlob } from "../glob.ts";
 import { parseJson } from "../json.ts";
@@ -35,6 +36,7 @@ import type { ExchangeSpan, Tracing } from "../telemetry/tracing.ts";
 import type { AnswerReader } from "./answer-reader.ts";
 import {
   type Answer,
+  type ErrorShape,
   emptyAnswer,
   errorAnswer,
   hadBeenSent,
@@ -45,14 +47,16 @@ import {
   statusOf,
 } from "./answers.ts";
 import { Call, type CallServices } from "./call.ts";
+import type { Forwarding } from "./forwarding.ts";
 import { corsHeaders, headersToRemove, headerText, LOCAL_REPLY_HEADER, preflightHeaders } from "./headers.ts";
+import { NATIVE, NativeCall, type NativeCallServices } from "./native-call.ts";
 import { Outlet } from "./outlet.ts";
-import { dialectOf, findRoute, type Route } from "./routes.ts";
+import { dialectOf, findRoute, isNative, type Route } from "./routes.ts";
 import type { Exchange, Send } from "./server.ts";
 import { countTokens } from "./token-count.ts";
 import type { EnvoyEvent, Headers, Reply } from "./wire.ts";
 
-export interface ExchangeServices extends CallServices {
+export interface ExchangeServices extends CallServices, NativeCallServices {
   readonly dialects: readonly Dialect[];
   readonly authenticator: Authenticator;
   readonly budgets: BudgetGate;
@@ -83,6 +87,7 @@ export interface Refusal {
 
 type Phase = "request_headers" | "request_body" | "response_headers" | "response_body" | "done";
 type EventType = EnvoyEvent["type"];
+type NativeRoute = Extract<Route, { kind: "native" }>;
 
 /** The events that each phase takes. `done` takes and ignores all. */
 export const PHASES: Readonly<Record<Phase, readonly EventType[]>> = {
@@ -126,10 +131,13 @@ class HttpExchange implements Exchange {
   #requestId = "";
   #dialect: Dialect | undefined;
   #counting: Counting | undefined;
+  #native: NativeRoute | undefined;
+  /** How errors of this path look. */
+  #shape: ErrorShape | undefined;
   #caller: Caller | undefined;
   #admission: Admission | undefined;
   #span: ExchangeSpan | undefined;
-  #call: Call | undefined;
+  #call: Forwarding | undefined;
   #reader: AnswerReader | undefined;
 
   constructor(services: ExchangeServices, send: Send) {
@@ -163,7 +171,7 @@ class HttpExchange implements Exchange {
     this.#admission?.release();
     if (this.#outlet.finished) return;
     void this.#call?.interrupted();
-    this.#endSpan(this.#outlet.committed ? 200 : 499, "interrupted");
+    this.#endSpan(this.#outlet.status ?? 499, "interrupted");
     this.#outlet.close();
   }
 
@@ -171,7 +179,8 @@ class HttpExchange implements Exchange {
   #answered(reply: Extract<Reply, { type: "respond" | "response_body" }>): void {
     this.#admission?.release();
     const error = reply.metadata?.error;
-    this.#endSpan(reply.type === "respond" ? reply.status : 200, error === undefined ? undefined : String(error));
+    const status = reply.type === "respond" ? reply.status : (this.#outlet.status ?? 200);
+    this.#endSpan(status, error === undefined ? undefined : String(error));
   }
 
   #endSpan(status: number, error: string | undefined): void {
@@ -203,13 +212,15 @@ class HttpExchange implements Exchange {
     this.#request = headers;
     this.#requestId = headers.get("x-request-id") ?? crypto.randomUUID();
     this.#dialect = dialectOf(target, dialects);
+    const native = isNative(target);
     this.#span = tracing.exchange({
       header: (name) => headers.get(name),
-      route: this.#dialect === undefined ? undefined : `/v1${this.#dialect.paths[0]}`,
+      route: native ? "/model/{id}" : this.#dialect && `/v1${this.#dialect.paths[0]}`,
     });
     Object.assign(this.#outlet.headers, corsHeaders(headers));
     // Where the path is no API's: the list of models, and errors, in the shape that the client knows.
-    this.#dialect ??= dialects.find(({ listing }) => listing?.asked((name) => headers.get(name)));
+    if (!native) this.#dialect ??= dialects.find(({ listing }) => listing?.asked((name) => headers.get(name)));
+    this.#shape = native ? NATIVE : this.#dialect;
     const idHeader = this.#dialect?.requestIdHeader;
     if (idHeader !== undefined) this.#outlet.headers[idHeader] = this.#requestId;
     if (!accepting()) {
@@ -217,7 +228,8 @@ class HttpExchange implements Exchange {
     }
 
     const route = findRoute(headers.get(":method") ?? "", target, dialects);
-    if (route.kind === "count") this.#counting = route.counting;
+    if (route.kind === "native") this.#native = route;
+    else if (route.kind === "count") this.#counting = route.counting;
     else if (route.kind !== "call") return this.#respond(await this.#answer(route));
 
     await this.#admit(await this.#authenticate());
@@ -241,36 +253,8 @@ class HttpExchange implements Exchange {
   }
 
   async #onRequestBody(body: Buffer): Promise<void> {
-    const { dialect, caller, admission, span } = this.#admitted();
-    const { key } = caller;
-    const { now, targets } = this.#services;
-    const startedAt = now();
-    const conversation = (this.#counting ?? dialect).decode(parseBody(body), {
-      id: this.#requestId.replaceAll("-", ""),
-      created: Math.floor(startedAt / 1000),
-      header: (name) => this.#request.get(name),
-    });
-    assertModelId(conversation.model);
-    assertModelAllowed(key, conversation.model, targets.aliases.get(conversation.model));
-    assertReadable(conversation, this.#services.buckets);
-    // Reading a body of images and writing it anew each hold the event loop for about 100 ms; others go in between.
-    if (body.length > LARGE_BODY_BYTES) await setImmediate();
-
-    const [resolved] = await Promise.all([targets.resolve(conversation.model), this.#fetchImages(conversation)]);
-    if (this.#closed) return;
-    if (this.#counting !== undefined) return this.#count(this.#counting, conversation, resolved);
-    const request = {
-      id: this.#requestId,
-      caller,
-      admission,
-      trace: (attempt: ObservedCall) => span.attempt(attempt),
-      dialect,
-      conversation,
-      // What an operator falls back to must not widen what a key may use.
-      targets: resolved.filter(({ name, modelId }, index) => index === 0 || isModelAllowed(key, name, modelId)),
-      startedAt,
-    };
-    const call = new Call(this.#services, request, this.#outlet);
+    const call = this.#native === undefined ? await this.#translated(body) : await this.#nativeCall(this.#native, body);
+    if (call === undefined || this.#closed) return;
     this.#call = call;
     const signed = await call.prepare();
     if (signed === undefined) return;
@@ -289,6 +273,76 @@ class HttpExchange implements Exchange {
       metadata: { route: signed.route, ...call.startMetadata() },
     });
     call.forwarded();
+  }
+
+  /** Undefined where nothing is to be forwarded. */
+  async #translated(body: Buffer): Promise<Forwarding | undefined> {
+    const { caller, admission, span } = this.#admitted();
+    const dialect = this.#dialect;
+    if (dialect === undefined) throw new Error("a body that is in no dialect");
+    const { now, targets } = this.#services;
+    const startedAt = now();
+    const conversation = (this.#counting ?? dialect).decode(parseBody(body), {
+      id: this.#requestId.replaceAll("-", ""),
+      created: Math.floor(startedAt / 1000),
+      header: (name) => this.#request.get(name),
+    });
+    this.#assertModel(conversation.model);
+    assertReadable(conversation.storedObjects, this.#services.buckets);
+    // Reading a body of images and writing it anew each hold the event loop for about 100 ms; others go in between.
+    if (body.length > LARGE_BODY_BYTES) await setImmediate();
+
+    const [resolved] = await Promise.all([targets.resolve(conversation.model), this.#fetchImages(conversation)]);
+    if (this.#closed) return undefined;
+    if (this.#counting !== undefined) {
+      await this.#count(this.#counting, conversation, resolved);
+      return undefined;
+    }
+    const request = {
+      id: this.#requestId,
+      caller,
+      admission,
+      trace: (attempt: ObservedCall) => span.attempt(attempt),
+      dialect,
+      conversation,
+      // What an operator falls back to must not widen what a key may use.
+      targets: resolved.filter(({ name, modelId }, index) => index === 0 || isModelAllowed(caller.key, name, modelId)),
+      startedAt,
+    };
+    return new Call(this.#services, request, this.#outlet);
+  }
+
+  async #nativeCall({ operation, model }: NativeRoute, body: Buffer): Promise<Forwarding> {
+    const { caller, admission, span } = this.#admitted();
+    const { now, targets, buckets } = this.#services;
+    const startedAt = now();
+    this.#assertModel(model);
+    const read = readNativeBody(body);
+    assertReadable(
+      read.storedObjects.map((uri) => ({ uri, param: "s3Location" })),
+      buckets,
+    );
+    const [target] = await targets.resolve(model);
+    if (target === undefined) throw new Error("a model without a target");
+    const request = {
+      id: this.#requestId,
+      caller,
+      admission,
+      trace: (attempt: ObservedCall) => span.attempt(attempt),
+      operation,
+      model,
+      target,
+      headers: this.#request,
+      body,
+      read,
+      startedAt,
+    };
+    return new NativeCall(this.#services, request, this.#outlet);
+  }
+
+  #assertModel(model: string): void {
+    assertModelId(model);
+    assertModelAllowed(this.#admitted().caller.key, model, this.#services.targets.aliases.get(model));
   }
 
   async #count(counting: Counting, conversation: Conversation, targets: readonly Target[]): Promise<void> {
@@ -332,7 +386,7 @@ class HttpExchange implements Exchange {
     );
   }
 
-  async #answer(route: Exclude<Route, { kind: "call" | "count" }>): Promise<Answer> {
+  async #answer(route: Exclude<Route, { kind: "call" | "count" | "native" }>): Promise<Answer> {
     switch (route.kind) {
       case "preflight":
         return emptyAnswer(204, preflightHeaders(this.#request));
@@ -395,29 +449,28 @@ class HttpExchange implements Exchange {
     this.#services.onRefused({
       request_id: this.#requestId,
       key_id: this.#caller?.key.id,
-      dialect: this.#dialect?.name,
-      status: statusOf(error, this.#dialect),
+      dialect: this.#shape?.name,
+      status: statusOf(error, this.#shape),
       error: error.code,
       param: error.param,
       reached: error.reached,
     });
-    if (!this.#outlet.finished) this.#respond(errorAnswer(error, this.#dialect, this.#requestId), error);
+    if (!this.#outlet.finished) this.#respond(errorAnswer(error, this.#shape, this.#requestId), error);
   }
 
   #admitted() {
-    const dialect = this.#dialect;
     const caller = this.#caller;
     const admission = this.#admission;
     const span = this.#span;
-    if (dialect === undefined || caller === undefined || admission === undefined || span === undefined) {
+    if (caller === undefined || admission === undefined || span === undefined) {
       throw new Error("a body without an admitted request");
     }
-    return { dialect, caller, admission, span };
+    return { caller, admission, span };
   }
 }
 
 /** Bedrock would read any object that the gateway's own role may read. */
-function assertReadable({ storedObjects }: Conversation, buckets: readonly string[]): void {
+function assertReadable(storedObjects: readonly StoredObject[], buckets: readonly string[]): void {
   for (const { uri, param } of storedObjects) {
     const bucket = uri.slice("s3://".length).split("/", 1)[0] ?? "";
     if (buckets.some((pattern) => matchesGlob(pattern, bucket))) continue;

@@ -18,10 +18,17 @@ const MAX_WAITING_BYTES = 1024 * 1024;
 /** What can be sent only as a whole: as much as is read of any other whole answer. */
 const MAX_HELD_BYTES = 64 * 1024 * 1024;
 
+/** What a stream begins with. */
+export interface Opening {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 export class Outlet {
   /** Headers of whatever is answered: rate limits, CORS, warnings. */
   readonly headers: Record<string, string> = {};
   readonly #send: Send;
+  #opening: Opening = { status: 200, headers: SSE_HEADERS };
   #upstream: Headers = new Map();
   #state: "held" | "committed" | "finished" = "held";
   #body: "awaited" | "begun" | "none" = "awaited";
@@ -40,6 +47,11 @@ export class Outlet {
     return this.#state !== "held";
   }
 
+  /** What has gone to the client, or can't be taken back any more. */
+  get status(): number | undefined {
+    return this.committed ? this.#opening.status : undefined;
+  }
+
   get finished(): boolean {
     return this.#state === "finished";
   }
@@ -50,6 +62,13 @@ export class Outlet {
     if (!endOfStream) return;
     this.#body = "none";
     this.#beginning?.resolve();
+  }
+
+  /** A stream of another kind than server-sent events; its headers go out at once where a body will follow. */
+  begin(opening: Opening): void {
+    if (this.committed) return;
+    this.#opening = opening;
+    if (this.#body !== "none") this.#commit(opening);
   }
 
   /** Envoy has given the first of a body. */
@@ -78,13 +97,13 @@ export class Outlet {
     if (this.finished) return;
     this.#keepAlive?.refresh();
     if (this.#body !== "begun") return this.#keep(bytes);
-    this.#commit(SSE_HEADERS);
+    this.#commit(this.#opening);
     return this.#send({ type: "response_body", body: bytes, endOfStream: false });
   }
 
   /** The last of a stream. */
   finish(bytes: Buffer, metadata: Metadata): void {
-    this.#end({ status: 200, headers: SSE_HEADERS, body: bytes }, metadata);
+    this.#end({ ...this.#opening, body: bytes }, metadata);
   }
 
   /** A whole answer of a call. */
@@ -138,7 +157,7 @@ export class Outlet {
       this.respond({ ...answer, body }, metadata);
       return;
     }
-    this.#commit(answer.headers);
+    this.#commit(answer);
     this.close();
     this.#send({ type: "response_body", body, endOfStream: true, metadata });
   }
@@ -147,16 +166,16 @@ export class Outlet {
     if (this.finished) return;
     this.#keepAlive?.refresh();
     if (this.#body === "begun") this.write(comment);
-    else if (this.#body === "awaited") this.#commit(SSE_HEADERS);
+    else if (this.#body === "awaited") this.#commit(this.#opening);
   }
 
-  #commit(headers: Readonly<Record<string, string>>): void {
+  #commit({ status, headers }: Opening): void {
     if (this.committed) return;
     this.#state = "committed";
     const setHeaders = { ...this.headers, ...headers };
     this.#send({
       type: "response_headers",
-      status: 200,
+      status,
       setHeaders,
       removeHeaders: headersToHide(this.#upstream).filter((name) => !Object.hasOwn(setHeaders, name)),
     });

@@ -4,6 +4,8 @@
  * Clients write base URLs in several ways, so every API path answers with `/v1`, without it, and with it doubled. Unknown
  * paths and wrong methods are told apart before any key is looked at.
  */
+
+import { MODEL_OPERATIONS, type ModelOperation } from "../bedrock/model-call.ts";
 import type { Counting, Dialect } from "../dialects/dialect.ts";
 import { GatewayError } from "../errors.ts";
 
@@ -15,7 +17,11 @@ export type Route =
   | { readonly kind: "model"; readonly id: string }
   | { readonly kind: "call"; readonly dialect: Dialect }
   /** A prompt's tokens, and no call. */
-  | { readonly kind: "count"; readonly dialect: Dialect; readonly counting: Counting };
+  | { readonly kind: "count"; readonly dialect: Dialect; readonly counting: Counting }
+  /** Bedrock's own API. */
+  | { readonly kind: "native"; readonly operation: ModelOperation; readonly model: string };
+
+const POSTED: readonly Route["kind"][] = ["call", "count", "native"];
 
 /** Throws GatewayError `unknown_path` or `method_not_allowed`. `target` is Envoy's `:path`, with its query. */
 export function findRoute(method: string, target: string, dialects: readonly Dialect[]): Route {
@@ -28,7 +34,7 @@ export function findRoute(method: string, target: string, dialects: readonly Dia
       `Unknown path: ${printable(method)} ${printable(pathname)}. ${knownPaths(dialects)}`,
     );
   }
-  const allowed = route.kind === "call" || route.kind === "count" ? ["POST"] : ["GET", "HEAD"];
+  const allowed = POSTED.includes(route.kind) ? ["POST"] : ["GET", "HEAD"];
   if (allowed.includes(method)) return route;
   throw new GatewayError(
     "method_not_allowed",
@@ -45,7 +51,13 @@ export function dialectOf(target: string, dialects: readonly Dialect[]): Dialect
   return route?.kind === "call" || route?.kind === "count" ? route.dialect : undefined;
 }
 
+/** Whether a path belongs to Bedrock's own API by its looks. */
+export function isNative(target: string): boolean {
+  return /^\/(bedrock(?=[/?#]|$)|model\/)/.test(target);
+}
+
 function matchPath(pathname: string, dialects: readonly Dialect[]): Route | undefined {
+  if (isNative(pathname)) return nativeRoute(pathname.replace(/^\/bedrock(?=\/)/, ""));
   const path = withoutVersion(pathname);
   if (path === "") return { kind: "root" };
   if (path === "/healthz") return { kind: "health" };
@@ -61,6 +73,19 @@ function countRoute(path: string, dialects: readonly Dialect[]): Route | undefin
     if (counting?.paths.includes(path)) return { kind: "count", dialect, counting };
   }
   return undefined;
+}
+
+/** An ARN's slashes may come as they are: the operation is what follows the last one. */
+function nativeRoute(path: string): Route | undefined {
+  const end = path.lastIndexOf("/");
+  const operation = MODEL_OPERATIONS.find((name) => name === path.slice(end + 1));
+  const encoded = path.slice("/model/".length, end);
+  if (operation === undefined || !path.startsWith("/model/") || encoded === "") return undefined;
+  try {
+    return { kind: "native", operation, model: decodeURIComponent(encoded) };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Ids hold `:`, `/` and `.`, as they are or percent-encoded. */
@@ -86,7 +111,8 @@ function withoutLastSlashes(path: string): string {
 function knownPaths(dialects: readonly Dialect[]): string {
   const paths = dialects.flatMap(({ paths, counting }) => [...paths, ...(counting?.paths ?? [])]);
   const posts = paths.map((path) => `POST /v1${path}`);
-  return `Known are ${[...posts, "GET /v1/models", "GET /healthz"].join(", ")}.`;
+  const native = `POST /bedrock/model/{id}/{${MODEL_OPERATIONS.join(",")}}`;
+  return `Known are ${[...posts, native, "GET /v1/models", "GET /healthz"].join(", ")}.`;
 }
 
 /** What a client wrote, fit for a message: no control characters, not endless. */

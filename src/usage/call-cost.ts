@@ -12,8 +12,12 @@ export type CostedCall = Pick<Call, "modelInvoked" | "region" | "startedAt"> & {
   readonly foundationModel?: string | undefined;
 };
 
+export type PricedRequest = Pick<ConverseRequest, "inferenceConfig" | "serviceTier" | "performanceConfig">;
+
 /** What a row can hold. */
 const MAX_COST = 2n ** 63n - 1n;
+
+const RESERVED_TIER = "reserved";
 
 /** Counted on for an answer whose request sets no limit. */
 export const DEFAULT_MAX_TOKENS = 4_096;
@@ -25,10 +29,9 @@ export function costOfCall(
   usage: TokenUsage,
   tier: string | undefined,
 ): bigint | undefined {
-  const { modelInvoked: modelId, foundationModel, region, startedAt: at } = call;
   const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = usage;
   if (inputTokens + outputTokens + cacheReadTokens + cacheWriteTokens === 0) return 0n;
-  const price = prices.priceOf({ modelId, foundationModel, region, at });
+  const price = priceOf(prices, call);
   const cost = price && costOf(usage, price, { serviceTier: tier });
   return cost !== undefined && cost <= MAX_COST ? cost : undefined;
 }
@@ -40,20 +43,37 @@ export function chargedTier(serviceTier: string | undefined, latency: string | u
 
 /**
  * Pico-dollars that the call may cost at most, as far as its prompt's estimate holds: all of it written to the prompt
- * cache, where that is dearer, and the longest answer. 0 where there is no price.
+ * cache, where that is dearer, and the longest answer; for each of its choices. 0 where there is no price.
  */
 export function reservationOf(
   prices: Prices,
   call: CostedCall,
-  request: ConverseRequest,
-  inputEstimate: number,
+  request: PricedRequest,
+  { inputEstimate, choices = 1 }: { readonly inputEstimate: number; readonly choices?: number },
 ): bigint {
+  const price = priceOf(prices, call);
+  if (price === undefined) return 0n;
   const outputTokens = request.inferenceConfig?.maxTokens ?? DEFAULT_MAX_TOKENS;
   const tier = chargedTier(request.serviceTier?.type, request.performanceConfig?.latency);
   const read = { inputTokens: inputEstimate, outputTokens, cacheReadTokens: 0, cacheWriteTokens: 0 };
   const written = { ...read, inputTokens: 0, cacheWriteTokens: inputEstimate };
   const costs = [read, written].map(
-    (usage) => costOfCall(prices, call, usage, tier) ?? costOfCall(prices, call, usage, DEFAULT_TIER) ?? 0n,
+    (usage) => costOf(usage, price, { serviceTier: tier }) ?? costOf(usage, price) ?? 0n,
   );
-  return costs.reduce((most, cost) => (cost > most ? cost : most), 0n);
+  const most = BigInt(choices) * costs.reduce((most, cost) => (cost > most ? cost : most), 0n);
+  return most < MAX_COST ? most : MAX_COST;
+}
+
+/**
+ * Whether there is a price for the model, on the tier that the request asks for. Capacity that is reserved is paid by the
+ * hour, and a token of it costs nothing.
+ */
+export function isPriced(prices: Prices, call: CostedCall, request: PricedRequest): boolean {
+  const tier = chargedTier(request.serviceTier?.type, request.performanceConfig?.latency) ?? DEFAULT_TIER;
+  const price = priceOf(prices, call);
+  return price !== undefined && (tier === RESERVED_TIER || price.some((set) => set.tier === tier));
+}
+
+function priceOf(prices: Prices, { modelInvoked: modelId, foundationModel, region, startedAt: at }: CostedCall) {
+  return prices.priceOf({ modelId, foundationModel, region, at });
 }

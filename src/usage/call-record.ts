@@ -4,12 +4,11 @@
  * Opened before the request goes out, ended exactly once: completed, failed or interrupted, whichever comes first. A row
  * that can't be closed is reported and stays open; the client's answer does not depend on it.
  */
-import type { ConverseRequest } from "../bedrock/converse.ts";
 import { GatewayError } from "../errors.ts";
 import { formatUsd } from "../money.ts";
 import type { Budget, BudgetState, CallClosing, Key, OpenedCall, TokenUsage } from "../store/store.ts";
 import type { CallObserver, ObservedCall } from "../telemetry/conventions.ts";
-import { chargedTier, costOfCall, reservationOf } from "./call-cost.ts";
+import { chargedTier, costOfCall, isPriced, type PricedRequest, reservationOf } from "./call-cost.ts";
 import type { Ledger } from "./ledger.ts";
 import { createMeter, type Meter, NO_USAGE } from "./meter.ts";
 import type { Prices } from "./prices.ts";
@@ -19,7 +18,7 @@ export interface CallStart {
   readonly id: string;
   /** With its team of this moment. */
   readonly key: Pick<Key, "id" | "team">;
-  /** What the key and its team may spend. A further attempt has none: its call was let through. */
+  /** What the key and its team may spend. A further attempt is let through by all of them, as its call was. */
   readonly budgets: readonly Budget[];
   readonly dialect: string;
   readonly modelRequested: string;
@@ -29,9 +28,12 @@ export interface CallStart {
   readonly foundationModel: string | undefined;
   /** Set on a further attempt: the call that it belongs to. */
   readonly callId?: string;
-  readonly request: ConverseRequest;
+  /** Of the request what its price depends on. */
+  readonly request: PricedRequest;
   /** What the request's prompt has by rule of thumb, in tokens. */
   readonly inputEstimate: number;
+  /** How many answers its budgets have to hold; 1 by default. */
+  readonly choices?: number;
   readonly stream: boolean;
   readonly startedAt: number;
   /** The span of this attempt. */
@@ -68,8 +70,8 @@ export interface CallRecord {
 
 export interface CallRecorder {
   /**
-   * Throws GatewayError `unavailable` when the row can't be written: what can't be counted is not forwarded; and the
-   * one that `refused` makes when a budget is spent.
+   * Throws GatewayError `unavailable` when the row can't be written: what can't be counted is not forwarded; the one that
+   * `refused` makes when a budget is spent; and `model_not_allowed` where a budget would never hear of the cost.
    */
   open(start: CallStart): Promise<CallRecord>;
 }
@@ -97,7 +99,8 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
   const { ledger, instance, refused } = options;
   return {
     async open(start) {
-      const { request: _request, trace: _trace, key, budgets, foundationModel, ...call } = start;
+      const { request: _request, trace: _trace, choices: _choices, key, budgets, foundationModel, ...call } = start;
+      if (budgets.some(({ limit }) => limit !== undefined)) assertPriced(start, options);
       const opened = await opening(
         options,
         ledger.open({
@@ -127,10 +130,26 @@ async function opening({ onNotOpened }: CallRecorderOptions, opened: Promise<Ope
   }
 }
 
+/** What is spent without a price is spent beside every budget. A fault of the pricing is no client's. */
+function assertPriced(start: CallStart, { prices, onFault }: CallRecorderOptions): void {
+  try {
+    if (isPriced(prices, start, start.request)) return;
+  } catch (error) {
+    onFault(error, start.id);
+    return;
+  }
+  throw new GatewayError(
+    "model_not_allowed",
+    "This API key has a budget, and the gateway knows no price for what was asked: for the model, or for its service tier " +
+      "or latency. The gateway's operator can give it one.",
+    { param: "model" },
+  );
+}
+
 /** A fault of the pricing leaves a call without a reservation. */
 function reserved(start: CallStart, { prices, onFault }: CallRecorderOptions): bigint {
   try {
-    return reservationOf(prices, start, start.request, start.inputEstimate);
+    return reservationOf(prices, start, start.request, start);
   } catch (error) {
     onFault(error, start.id);
     return 0n;

@@ -2,7 +2,7 @@
  * Tokens by rule of thumb, for calls whose usage never arrived. Nothing exact rests on these.
  */
 import type { ContentBlock, ConverseRequest, ToolResultContent } from "../bedrock/converse.ts";
-import { stringifyJson } from "../json.ts";
+import { isJsonObject, type JsonValue, stringifyJson } from "../json.ts";
 
 /** Good to about a third for English and code, worse elsewhere: every row that rests on it says so. */
 const CHARACTERS_PER_TOKEN = 4;
@@ -34,4 +34,21 @@ function characters(block: ContentBlock | ToolResultContent): number {
   if ("reasoningContent" in block)
     return "reasoningText" in block.reasoningContent ? block.reasoningContent.reasoningText.text.length : 0;
   return 0;
+}
+
+/** A longer string without a space is no text: base64 of an image, most likely. */
+const LONGEST_WORD = 4_096;
+
+/**
+ * Characters of all texts in some JSON whose fields nobody knows. A long string without a space counts as an image, whatever
+ * its length.
+ */
+export function textLength(value: JsonValue | undefined): number {
+  if (typeof value === "string") {
+    const isText = value.length <= LONGEST_WORD || /\s/.test(value.slice(0, LONGEST_WORD));
+    return isText ? value.length : TOKENS_PER_IMAGE * CHARACTERS_PER_TOKEN;
+  }
+  if (Array.isArray(value)) return value.reduce((sum: number, item) => sum + textLength(item), 0);
+  if (!isJsonObject(value)) return 0;
+  return Object.values(value).reduce((sum: number, item) => sum + textLength(item), 0);
 }

@@ -20,7 +20,17 @@ export interface Meter {
   readonly stage: Transform<ConverseEvent, ConverseEvent>;
   /** A whole answer. */
   read(response: ConverseResponse): void;
+  /** What was seen of an answer that passes unread. */
+  note(sighting: Sighting): void;
 }
+
+/** A part of an answer, as far as it tells of usage. */
+export type Sighting =
+  | ConverseEvent
+  /** Something of the answer, so many characters long. */
+  | { readonly type: "text"; readonly characters: number }
+  /** What the prompt took, before the answer has ended. */
+  | { readonly type: "prompt"; readonly usage: BedrockUsage };
 
 export interface Served {
   readonly serviceTier?: string | undefined;
@@ -32,13 +42,19 @@ export const NO_USAGE: TokenUsage = { inputTokens: 0, outputTokens: 0, cacheRead
 
 export function createMeter(now: () => number): Meter {
   let usage: TokenUsage | undefined;
+  let prompt: TokenUsage | undefined;
   let reasoning: number | undefined;
   let characters = 0;
   let firstTokenAt: number | undefined;
   let served: Served = {};
 
-  function watch(event: ConverseEvent): void {
-    if (event.type === "metadata") {
+  function watch(event: Sighting): void {
+    if (event.type === "text") {
+      firstTokenAt ??= now();
+      characters += event.characters;
+    } else if (event.type === "prompt") {
+      prompt = toLedger(event.usage, undefined);
+    } else if (event.type === "metadata") {
       usage = toLedger(event.usage, reasoning);
       served = { serviceTier: event.serviceTier, latency: event.performance };
     } else if (event.type === "messageStop") {
@@ -58,12 +74,13 @@ export function createMeter(now: () => number): Meter {
       return served;
     },
     get begun() {
-      return firstTokenAt !== undefined || usage !== undefined;
+      return firstTokenAt !== undefined || (usage ?? prompt) !== undefined;
     },
     total(estimatedInputTokens) {
       if (usage !== undefined) return { usage, estimated: false };
       const outputTokens = estimateTokens(characters);
-      return { usage: { ...NO_USAGE, inputTokens: estimatedInputTokens, outputTokens }, estimated: true };
+      const read = prompt ?? { ...NO_USAGE, inputTokens: estimatedInputTokens };
+      return { usage: { ...read, outputTokens }, estimated: true };
     },
     stage: {
       push(event) {
@@ -77,6 +94,7 @@ export function createMeter(now: () => number): Meter {
       usage = toLedger(response.usage, reasoningTokens(response.additionalModelResponseFields));
       served = { serviceTier: response.serviceTier?.type, latency: response.performanceConfig?.latency };
     },
+    note: watch,
   };
 }
 

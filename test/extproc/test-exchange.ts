@@ -150,6 +150,15 @@ export function openExchange(
           body: Buffer.from(JSON.stringify(request)),
         }),
       },
+      modelCalls: {
+        sign: async ({ modelId, operation, headers, body }) => ({
+          route: "tls",
+          authority: "bedrock-runtime.us-east-1.amazonaws.com",
+          path: `/model/${encodeURIComponent(modelId)}/${operation}`,
+          headers: { ...headers, authorization: "AWS4-HMAC-SHA256 …" },
+          body,
+        }),
+      },
       recorder,
       now: () => NOW,
       accepting: () => true,

@@ -12,7 +12,7 @@ const prices = createPrices([
 ]);
 
 describe("what a call may cost at most", () => {
-  const most = (more: Partial<ConverseRequest>) => reservationOf(prices, CALL, { messages: [], ...more }, 100);
+  const most = (more: Partial<ConverseRequest>) => reservationOf(prices, CALL, more, 100);
 
   it("is its prompt, written to the cache where that is dearer, and the longest answer", () => {
     assert.equal(most({ inferenceConfig: { maxTokens: 10 } }), 100n * 4n + 10n * 15n);
@@ -30,9 +30,9 @@ describe("what a call may cost at most", () => {
   });
 
   it("is nothing where there is no price, and never more than a row can hold", () => {
-    assert.equal(reservationOf(prices, { ...CALL, modelInvoked: "x.other" }, { messages: [] }, 100), 0n);
+    assert.equal(reservationOf(prices, { ...CALL, modelInvoked: "x.other" }, {}, 100), 0n);
     const dear = createPrices([{ match: "*", tier: "default", rates: { ...RATES, output: 2n ** 60n } }]);
-    assert.equal(reservationOf(dear, CALL, { messages: [] }, 100), 0n);
+    assert.equal(reservationOf(dear, CALL, {}, 100), 0n);
   });
 });
 

@@ -14,7 +14,7 @@ const START: CallStart = {
   modelInvoked: "us.amazon.nova-lite-v1:0",
   region: "us-east-1",
   foundationModel: "amazon.nova-lite-v1:0",
-  request: { messages: [{ role: "user", content: [{ text: "x".repeat(40) }] }] },
+  request: {},
   inputEstimate: 10,
   stream: true,
   startedAt: 1_000,
