@@ -21,11 +21,13 @@ export function cutAtStops(stops: readonly string[]): StopCut {
   let begun = false;
   let stopped = false;
 
-  /** Where the first stop sequence begins, but for white space at the beginning of the text; -1 where there is none. */
-  const find = (text: string): number => {
+  /** Where the text ends: before the stop sequence that is complete first. White space does not end what has not begun. */
+  const find = (text: string): number | undefined => {
     const blank = begun ? 0 : text.length - text.trimStart().length;
-    const places = stops.map((stop) => text.indexOf(stop, stop.trim() === "" ? blank : 0)).filter((at) => at >= 0);
-    return places.length === 0 ? -1 : Math.min(...places);
+    const found = stops
+      .map((stop) => ({ stop, at: text.indexOf(stop, stop.trim() === "" ? blank : 0) }))
+      .filter(({ at }) => at >= 0);
+    return found.sort((a, b) => a.at + a.stop.length - (b.at + b.stop.length) || a.at - b.at)[0]?.at;
   };
 
   return {
@@ -36,11 +38,11 @@ export function cutAtStops(stops: readonly string[]): StopCut {
       if (stopped) return [];
       held += text;
       const at = find(held);
-      const end = at >= 0 ? at : held.length - heldBack(held, stops);
+      const end = at ?? held.length - heldBack(held, stops);
       const shown = held.slice(0, end);
       begun ||= shown.trim() !== "";
       held = held.slice(end);
-      stopped = at >= 0;
+      stopped = at !== undefined;
       return [shown];
     },
     end() {
