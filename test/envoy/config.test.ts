@@ -94,7 +94,7 @@ describe("renderEnvoyConfig", () => {
       /has no \/etc\/ssl\/certs/,
     );
     assert.throws(render(TEMPLATE.replace("request_body_buffer_limit: ", "limit: ")), /request_body_buffer_limit/);
-    assert.throws(render(TEMPLATE.replace("32 MiB that", "body limit that")), /has no a message/);
+    assert.throws(render(TEMPLATE.replaceAll("32 MiB that", "body limit that")), /has no a message/);
     assert.throws(render("a: ["), /not valid YAML/);
   });
 

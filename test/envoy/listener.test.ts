@@ -32,6 +32,27 @@ describe("the listener for clients, without a service", () => {
     }
   });
 
+  it("fails closed on the paths of Anthropic's API with its error object and its status", async () => {
+    for (const path of ["/v1/messages?beta=true", "/messages", "/v1/v1/messages", "/v1/messages/count_tokens"]) {
+      const reply = await fetch(`http://127.0.0.1:${envoy.port}${path}`, { method: "POST", body: '{"model":"m"}' });
+      assert.equal(reply.status, 529);
+      assert.equal(reply.headers.get("content-type"), "application/json");
+      assert.equal(reply.headers.get("access-control-allow-origin"), "*");
+      assert.equal(reply.headers.get("x-gateway-local-reply"), null);
+      assert.deepEqual(await reply.json(), {
+        type: "error",
+        error: {
+          type: "overloaded_error",
+          message: "The gateway, or Amazon Bedrock behind it, is not available. Try again in a moment.",
+        },
+        request_id: reply.headers.get("x-request-id"),
+      });
+    }
+    const other = await fetch(`http://127.0.0.1:${envoy.port}/v1/messagesx`, { method: "POST", body: "{}" });
+    assert.equal(other.status, 503);
+    await other.text();
+  });
+
   it("answers over HTTP/2 too", async () => {
     const session = connect(`http://127.0.0.1:${envoy.port}`);
     try {
