@@ -1,9 +1,11 @@
 /** The fuzzers, and how to run one: from a seed on, until enough was done or too much time has passed. */
 import { fuzzAnswer } from "./answer-stream.ts";
 import { fuzzChatBody } from "./chat-body.ts";
+import { fuzzCompletionBody } from "./completion-body.ts";
 
 export const FUZZERS: Readonly<Record<string, (seed: number) => void>> = {
   "chat-body": fuzzChatBody,
+  "completion-body": fuzzCompletionBody,
   "answer-stream": fuzzAnswer,
 };
 
