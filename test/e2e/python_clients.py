@@ -1,4 +1,4 @@
-"""The official `openai` SDK and `langchain-openai`, driven by python-clients.ts.
+"""The official `openai` and `anthropic` SDKs and `langchain-openai`, driven by python-clients.ts.
 
 A line of stdin is {"id", "scenario", "arguments"}; a line of stdout is {"id", "saw"} with what the client gave, or
 {"id", "saw", "raised"} with what it had given before it raised. Scenarios run at once, each in a thread. What is right is
@@ -12,9 +12,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
+import anthropic
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from langchain_openai import OpenAI as CompletionModel
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
@@ -78,6 +80,28 @@ def openai_stream(saw, model, more={}):
                 saw["finish_reasons"].append(choice.finish_reason)
 
 
+def openai_completion(saw, model, more={}):
+    answer = sdk().completions.create(model=model, **more)
+    # The SDK itself reads whatever comes.
+    type(answer).model_validate(answer.model_dump())
+    saw.update(
+        texts=[choice.text for choice in answer.choices],
+        finish_reasons=[choice.finish_reason for choice in answer.choices],
+        usage=answer.usage.model_dump(include={"prompt_tokens", "completion_tokens", "total_tokens"}),
+    )
+
+
+def openai_completion_stream(saw, model, more={}):
+    saw.update(text="", usages=[], finish_reasons=[])
+    for chunk in sdk().completions.create(model=model, stream=True, **more):
+        if chunk.usage is not None:
+            saw["usages"].append(chunk.usage.model_dump(include={"prompt_tokens", "completion_tokens", "total_tokens"}))
+        for choice in chunk.choices:
+            saw["text"] += choice.text
+            if choice.finish_reason is not None:
+                saw["finish_reasons"].append(choice.finish_reason)
+
+
 def openai_async(saw, model):
     async def run():
         async with AsyncOpenAI(**DEFAULTS) as client:
@@ -129,6 +153,70 @@ def openai_models(saw, model):
     saw["model"] = sdk().models.retrieve(model).model_dump(include={"id", "object", "owned_by"})
 
 
+# The Anthropic SDK
+
+
+def claude(**options):
+    defaults = {**DEFAULTS, "base_url": os.environ["GATEWAY_URL"]}
+    return anthropic.Anthropic(**{**defaults, **options})
+
+
+def prompt(model, **more):
+    return {"model": model, "max_tokens": 4000, "messages": [{"role": "user", "content": QUESTION}], **more}
+
+
+def told(message):
+    usage = message.usage
+    return {
+        "blocks": [block.model_dump(exclude_none=True) for block in message.content],
+        "stop_reason": message.stop_reason,
+        "usage": [usage.input_tokens, usage.output_tokens, usage.cache_read_input_tokens],
+    }
+
+
+def anthropic_answer(saw, model, options={}, more={}):
+    answer = claude(**options).messages.create(**prompt(model, **more))
+    saw.update(told(answer), model=answer.model, id=answer.id, request_id=answer._request_id)
+
+
+def anthropic_stream(saw, model, more={}):
+    saw.update(text="", events=[])
+    with claude().messages.stream(**prompt(model, **more)) as stream:
+        for event in stream:
+            saw["events"].append(event.type)
+            if event.type == "text":
+                saw["text"] += event.text
+        saw.update(told(stream.get_final_message()))
+
+
+def anthropic_tools(saw, model, stream):
+    tools = [{"name": "get_weather", "input_schema": WEATHER_TOOL["function"]["parameters"]}]
+
+    def complete(messages):
+        request = {"model": model, "max_tokens": 100, "messages": messages, "tools": tools}
+        if not stream:
+            return claude().messages.create(**request)
+        with claude().messages.stream(**request) as events:
+            return events.get_final_message()
+
+    messages = [{"role": "user", "content": QUESTION}]
+    first = complete(messages)
+    calls = [block for block in first.content if block.type == "tool_use"]
+    saw.update(stop_reason=first.stop_reason, calls=[[call.id, call.name, call.input] for call in calls])
+    results = [{"type": "tool_result", "tool_use_id": call.id, "content": "4"} for call in calls]
+    messages += [{"role": "assistant", "content": first.content}, {"role": "user", "content": results}]
+    saw["text"] = complete(messages).content[0].text
+
+
+def anthropic_count(saw, model):
+    saw["tokens"] = claude().messages.count_tokens(model=model, messages=prompt(model)["messages"]).input_tokens
+
+
+def anthropic_models(saw, model):
+    saw["ids"] = [entry.id for entry in claude().models.list(limit=7)]
+    saw["model"] = claude().models.retrieve(model).model_dump(include={"id", "type", "display_name"})
+
+
 # LangChain
 
 
@@ -176,6 +264,12 @@ def langchain_structured(saw, model, method):
     saw.update(kind=type(parsed).__name__, parsed=parsed.model_dump())
 
 
+def langchain_completions(saw, model, prompts):
+    llm = CompletionModel(model=model, **DEFAULTS)
+    saw.update(texts=[texts[0].text for texts in llm.generate(prompts).generations])
+    saw.update(streamed="".join(llm.stream(prompts[0])))
+
+
 def token_counts(message):
     usage = message.usage_metadata
     return None if usage is None else [usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]]
@@ -191,16 +285,24 @@ SCENARIOS = {
     for scenario in [
         openai_answer,
         openai_stream,
+        openai_completion,
+        openai_completion_stream,
         openai_async,
         openai_tools,
         openai_parse,
         openai_raw,
         openai_image,
         openai_models,
+        anthropic_answer,
+        anthropic_stream,
+        anthropic_tools,
+        anthropic_count,
+        anthropic_models,
         langchain_answer,
         langchain_stream,
         langchain_tools,
         langchain_structured,
+        langchain_completions,
         snippet,
     ]
 }
