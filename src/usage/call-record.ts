@@ -100,7 +100,6 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
   return {
     async open(start) {
       const { request: _request, trace: _trace, choices: _choices, key, budgets, foundationModel, ...call } = start;
-      if (budgets.some(({ limit }) => limit !== undefined)) assertPriced(start, options);
       const opened = await opening(
         options,
         ledger.open({
@@ -130,13 +129,17 @@ async function opening({ onNotOpened }: CallRecorderOptions, opened: Promise<Ope
   }
 }
 
-/** What is spent without a price is spent beside every budget. A fault of the pricing is no client's. */
-function assertPriced(start: CallStart, { prices, onFault }: CallRecorderOptions): void {
+/**
+ * What the call holds of its budgets. What is spent without a price would be spent beside them, so that is refused; a fault
+ * of the pricing leaves a call without a reservation.
+ */
+function reserved(start: CallStart, { prices, onFault }: CallRecorderOptions): bigint {
+  const bound = start.budgets.some(({ limit }) => limit !== undefined);
   try {
-    if (isPriced(prices, start, start.request)) return;
+    if (!bound || isPriced(prices, start, start.request)) return reservationOf(prices, start, start.request, start);
   } catch (error) {
     onFault(error, start.id);
-    return;
+    return 0n;
   }
   throw new GatewayError(
     "model_not_allowed",
@@ -144,16 +147,6 @@ function assertPriced(start: CallStart, { prices, onFault }: CallRecorderOptions
       "or latency. The gateway's operator can give it one.",
     { param: "model" },
   );
-}
-
-/** A fault of the pricing leaves a call without a reservation. */
-function reserved(start: CallStart, { prices, onFault }: CallRecorderOptions): bigint {
-  try {
-    return reservationOf(prices, start, start.request, start);
-  } catch (error) {
-    onFault(error, start.id);
-    return 0n;
-  }
 }
 
 function callRecord(start: CallStart, budgets: readonly BudgetState[], options: CallRecorderOptions): CallRecord {

@@ -18,7 +18,7 @@ import {
   type TestCall,
   WHOLE_STREAM,
 } from "./test-call.ts";
-import { bodyOf, responded, STOP, textFrame, typesOf } from "./test-exchange.ts";
+import { bodyOf, KEY, responded, STOP, textFrame, typesOf } from "./test-exchange.ts";
 
 const OPENED = { opened: true, budgets: [] };
 const START = eventFrame("messageStart", { role: "assistant" });
@@ -557,6 +557,30 @@ describe("several choices", () => {
     ]);
     assert.equal(new Set(test.outgoing.map(({ signed }) => signed.body.toString())).size, 1);
     await test.call.interrupted();
+  });
+
+  it("are held against the budgets by the first row, which is closed last", async () => {
+    const budget = { subject: `key:${KEY.id}`, period: "month" } as const;
+    const limited = { ...KEY, budget: 10n ** 12n };
+    const test = openCall({ body: { n: 2, max_tokens: 100 }, caller: { key: limited }, next: once(other()) });
+    await test.forward();
+    const [first, second] = test.rows;
+    assert.deepEqual([first?.budgets, second?.budgets], [[{ ...budget, limit: 10n ** 12n }], []]);
+    // Nova Lite: 60,000 pico-dollars a token of the prompt, 240,000 of the answer.
+    assert.equal(first?.reserved, 2n * (3n * 60_000n + 100n * 240_000n));
+
+    // What takes the place of the first choice's attempt holds for both of them, and is not refused.
+    await test.answeredWith(429, JSON_TYPE, ERROR_BODY);
+    const third = test.rows[2];
+    assert.deepEqual(third?.budgets, [{ ...budget, limit: undefined }]);
+    assert.ok(third !== undefined && third.reserved > first.reserved);
+    await give(test.outgoing[1]?.answer(200, JSON_TYPE) ?? assert.fail(), ANSWER);
+    assert.equal(test.closings()[2]?.[0], undefined);
+    await give(test.outgoing[0]?.answer(200, JSON_TYPE) ?? assert.fail(), ANSWER);
+    assert.deepEqual(
+      test.closings().map(([status]) => status),
+      ["error", "ok", "ok"],
+    );
   });
 
   it("are answered together, in their order, whichever comes first", async () => {

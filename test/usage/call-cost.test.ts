@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { ConverseRequest } from "../../src/bedrock/converse.ts";
-import { chargedTier, costOfCall, reservationOf } from "../../src/usage/call-cost.ts";
+import { chargedTier, costOfCall, isPriced, reservationOf } from "../../src/usage/call-cost.ts";
 import { createPrices } from "../../src/usage/prices.ts";
 
 const CALL = { modelInvoked: "x.model", region: "us-east-1", startedAt: 1_000 };
@@ -12,7 +12,7 @@ const prices = createPrices([
 ]);
 
 describe("what a call may cost at most", () => {
-  const most = (more: Partial<ConverseRequest>) => reservationOf(prices, CALL, more, 100);
+  const most = (more: Partial<ConverseRequest>) => reservationOf(prices, CALL, more, { inputEstimate: 100 });
 
   it("is its prompt, written to the cache where that is dearer, and the longest answer", () => {
     assert.equal(most({ inferenceConfig: { maxTokens: 10 } }), 100n * 4n + 10n * 15n);
@@ -29,10 +29,31 @@ describe("what a call may cost at most", () => {
     assert.equal(most({ inferenceConfig, performanceConfig: { latency: "optimized" } }), 400n + 150n);
   });
 
-  it("is nothing where there is no price, and never more than a row can hold", () => {
-    assert.equal(reservationOf(prices, { ...CALL, modelInvoked: "x.other" }, {}, 100), 0n);
+  it("is that of all its choices", () => {
+    const request = { inferenceConfig: { maxTokens: 10 } };
+    assert.equal(reservationOf(prices, CALL, request, { inputEstimate: 100, choices: 8 }), 8n * (400n + 150n));
+  });
+
+  it("is nothing where there is no price, and as much as a row can hold where it would be more", () => {
+    const prompt = { inputEstimate: 100 };
+    assert.equal(reservationOf(prices, { ...CALL, modelInvoked: "x.other" }, {}, prompt), 0n);
     const dear = createPrices([{ match: "*", tier: "default", rates: { ...RATES, output: 2n ** 60n } }]);
-    assert.equal(reservationOf(dear, CALL, {}, 100), 0n);
+    assert.equal(reservationOf(dear, CALL, {}, prompt), 2n ** 63n - 1n);
+  });
+});
+
+describe("a call's price", () => {
+  const isKnown = (request: Partial<ConverseRequest>) => isPriced(prices, CALL, request);
+
+  it("is known for a model on a tier, or with a latency, that there are rates for", () => {
+    assert.deepEqual([isKnown({}), isKnown({ serviceTier: { type: "flex" } })], [true, true]);
+    assert.equal(isKnown({ serviceTier: { type: "priority" } }), false);
+    assert.equal(isKnown({ serviceTier: { type: "flex" }, performanceConfig: { latency: "optimized" } }), false);
+    assert.equal(isPriced(prices, { ...CALL, modelInvoked: "x.other" }, {}), false);
+  });
+
+  it("is known for capacity that is reserved, which is paid by the hour", () => {
+    assert.equal(isKnown({ serviceTier: { type: "reserved" } }), true);
   });
 });
 

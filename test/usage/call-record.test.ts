@@ -55,16 +55,34 @@ describe("opening a call's record", () => {
     const { recorder, opened } = setUp();
     const request = { ...START.request, inferenceConfig: { maxTokens: 100 } };
     await recorder.open({ ...START, budgets: [BUDGET], request });
-    await recorder.open({ ...START, budgets: [BUDGET], modelInvoked: "test.unknown", foundationModel: undefined });
+    await recorder.open({ ...START, budgets: [BUDGET], request, choices: 3 });
     await recorder.open({ ...START, request });
     assert.deepEqual(
       opened.map(({ budgets, reserved }) => [budgets.length, reserved]),
       [
         [1, 10n * 60_000n + 100n * 240_000n],
-        [1, 0n],
+        [1, 3n * (10n * 60_000n + 100n * 240_000n)],
         [0, 0n],
       ],
     );
+  });
+
+  it("refuses under a budget what has no price: the model, or the tier or latency that is asked for", async () => {
+    const { recorder, opened } = setUp();
+    const unpriced: Partial<CallStart>[] = [
+      { modelInvoked: "test.unknown", foundationModel: undefined },
+      { request: { serviceTier: { type: "priority" } } },
+      { request: { performanceConfig: { latency: "optimized" } } },
+    ];
+    for (const more of unpriced) {
+      const refused = { code: "model_not_allowed", param: "model" };
+      await assert.rejects(recorder.open({ ...START, budgets: [BUDGET], ...more }), refused);
+      assert.equal(opened.length, 0);
+    }
+    const soft = { ...BUDGET, limit: undefined };
+    for (const more of unpriced)
+      for (const budgets of [[], [soft]]) await recorder.open({ ...START, budgets, ...more });
+    assert.equal(opened.length, 6);
   });
 
   it("reserves nothing where the pricing fails, and opens the call all the same", async () => {
