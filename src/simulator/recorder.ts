@@ -9,6 +9,7 @@ export type Operation =
   | "Converse"
   | "ConverseStream"
   | "InvokeModel"
+  | "InvokeModelWithResponseStream"
   | "CountTokens"
   | "ListFoundationModels"
   | "GetFoundationModel"

@@ -12,6 +12,7 @@ const MODEL_ACTIONS: Readonly<Record<string, Operation>> = {
   converse: "Converse",
   "converse-stream": "ConverseStream",
   invoke: "InvokeModel",
+  "invoke-with-response-stream": "InvokeModelWithResponseStream",
   "count-tokens": "CountTokens",
 };
 

@@ -7,13 +7,14 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { isJsonObject, type JsonObject, parseJson } from "../json.ts";
 import { type Answer, AnswerQueue, type MessageAnswer, type ScriptedAnswer } from "./answer.ts";
 import { CATALOG } from "./catalog.ts";
+import { claudeBody, claudeSteps, countHeaders, isClaudeBody, readClaude } from "./claude-message.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { type ConverseCall, readConverse } from "./converse-call.ts";
 import { echo } from "./echo.ts";
 import { embed } from "./embeddings.ts";
 import { Refusal, statusOf } from "./failure.ts";
 import { messageBody, messageSteps, type Rendering } from "./message.ts";
-import { type RecordedRequest, Recorder } from "./recorder.ts";
+import { type Operation, type RecordedRequest, Recorder } from "./recorder.ts";
 import { type Route, route } from "./route.ts";
 import { type Credentials, verifySignature } from "./signature.ts";
 import type { CatalogFailure, SimulatorOptions } from "./simulator.ts";
@@ -138,10 +139,18 @@ export class SimulatedBedrock {
         return this.#chat(exchange, call, resolve(answer, exchange.recorded), started);
       }
       case "InvokeModel":
+      case "InvokeModelWithResponseStream": {
+        const answer = resolve(this.#scripted(exchange.recorded), exchange.recorded);
+        const { json } = exchange.recorded;
+        if (isClaudeBody(json)) return this.#chat(exchange, readClaude(json), answer, started);
+        if (answer.kind !== "echo") return give(exchange, answer);
+        if (operation === "InvokeModel") return this.#embed(exchange, resource);
+        throw new Refusal("ValidationException", "The model is unsupported for streaming.");
+      }
       case "CountTokens": {
         const answer = this.#scripted(exchange.recorded);
         if (answer !== undefined) return give(exchange, resolve(answer, exchange.recorded));
-        return operation === "InvokeModel" ? this.#embed(exchange, resource) : this.#count(exchange, resource);
+        return this.#count(exchange, resource);
       }
       case "Unknown":
         return exchange.json(
@@ -175,9 +184,15 @@ export class SimulatedBedrock {
       latencyMs: Math.round(performance.now() - started),
       ...(answer.kind === "echo" && this.#options.deltas !== undefined ? { wordsPerDelta: 1 } : {}),
     };
-    if (exchange.recorded.operation === "Converse")
-      return exchange.json(200, messageBody(message, rendering), message.headers);
-    const steps = messageSteps(message, rendering);
+    const { operation, modelId = "" } = exchange.recorded;
+    if (operation === "Converse") return exchange.json(200, messageBody(message, rendering), message.headers);
+    if (operation === "InvokeModel")
+      return exchange.json(200, claudeBody(message, rendering, modelId), {
+        ...countHeaders(rendering),
+        ...message.headers,
+      });
+    const steps =
+      operation === "ConverseStream" ? messageSteps(message, rendering) : claudeSteps(message, rendering, modelId);
     const { chunking = message.pace === undefined ? "whole" : "frames", pace } = message;
     if (chunking === "whole" && pace === undefined) return exchange.eventsAtOnce(steps, message.headers);
     return exchange.events(steps, chunking, message.headers);
@@ -234,6 +249,8 @@ export class SimulatedBedrock {
   }
 }
 
+const STREAMING: ReadonlySet<Operation> = new Set(["ConverseStream", "InvokeModelWithResponseStream"]);
+
 /** Gives an answer that says itself what goes on the wire. */
 async function give(exchange: Exchange, answer: Answer): Promise<void> {
   if (answer.delay !== undefined) await exchange.wait(answer.delay);
@@ -249,7 +266,7 @@ async function give(exchange: Exchange, answer: Answer): Promise<void> {
     }
     case "cut":
       if (answer.at === "after-headers") {
-        const streams = exchange.recorded.operation === "ConverseStream";
+        const streams = STREAMING.has(exchange.recorded.operation);
         exchange.head(200, streams ? EVENT_STREAM : "application/json", answer.headers);
         await exchange.flushHead();
       }

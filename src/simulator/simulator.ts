@@ -3,7 +3,7 @@
  *
  * It checks signatures, refuses what Bedrock refuses, answers believably without a script, and misbehaves on demand.
  * The demo, the tests and the benchmark run against it. It shares no code with the gateway's Bedrock side, so that a
- * misreading of AWS's formats can't be made once and pass twice. Left out: HTTP/2, InvokeModel for chat models,
+ * misreading of AWS's formats can't be made once and pass twice. Left out: HTTP/2, InvokeModel for chat models other than Claude,
  * guardrails, models' own quirks.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
