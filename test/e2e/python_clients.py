@@ -217,6 +217,63 @@ def anthropic_models(saw, model):
     saw["model"] = claude().models.retrieve(model).model_dump(include={"id", "type", "display_name"})
 
 
+# Responses
+
+
+def responses_answer(saw, model, stream):
+    request = {"model": model, "input": QUESTION, "instructions": "Be brief."}
+    if stream:
+        with sdk().responses.stream(**request) as events:
+            saw["events"] = [event.type for event in events]
+            answer = events.get_final_response()
+    else:
+        answer = sdk().responses.create(**request)
+    saw.update(text=answer.output_text, status=answer.status, usage=answer.usage.model_dump())
+    # What the SDK leaves unchecked: whether every member is of its declared type.
+    type(answer).model_validate(answer.model_dump(), strict=False)
+
+
+def responses_tools(saw, model, stream):
+    tool = {"type": "function", **WEATHER_TOOL["function"], "strict": False}
+
+    def complete(input):
+        request = {
+            "model": model,
+            "input": input,
+            "tools": [tool],
+            "store": False,
+            "include": ["reasoning.encrypted_content"],
+            "reasoning": {"effort": "low", "summary": "auto"},
+        }
+        if not stream:
+            return sdk().responses.create(**request)
+        with sdk().responses.stream(**request) as events:
+            for _ in events:
+                pass
+            return events.get_final_response()
+
+    input = [{"role": "user", "content": QUESTION}]
+    first = complete(input)
+    saw["items"] = [item.type for item in first.output]
+    input += first.output
+    for item in first.output:
+        if item.type == "function_call":
+            input.append({"type": "function_call_output", "call_id": item.call_id, "output": '{"celsius": 4}'})
+    saw["text"] = complete(input).output_text
+
+
+def responses_parse(saw, model):
+    parsed = sdk().responses.parse(model=model, input=QUESTION, text_format=Weather).output_parsed
+    saw.update(kind=type(parsed).__name__, parsed=parsed.model_dump())
+
+
+def responses_stream(saw, model):
+    saw["text"] = ""
+    for event in sdk().responses.create(model=model, input=QUESTION, stream=True):
+        if event.type == "response.output_text.delta":
+            saw["text"] += event.delta
+
+
 # LangChain
 
 
@@ -226,7 +283,11 @@ def chat_model(model, **options):
 
 def langchain_answer(saw, model, options={}):
     answer = chat_model(model, **options).invoke(QUESTION)
-    saw.update(text=answer.text, usage=token_counts(answer), finish_reason=answer.response_metadata["finish_reason"])
+    saw.update(
+        text=answer.text,
+        usage=token_counts(answer),
+        finish_reason=answer.response_metadata.get("finish_reason"),
+    )
 
 
 def langchain_stream(saw, model, options={}):
@@ -238,8 +299,8 @@ def langchain_stream(saw, model, options={}):
     saw.update(usage=token_counts(whole), finish_reason=whole.response_metadata.get("finish_reason"))
 
 
-def langchain_tools(saw, model, stream, tool_choice):
-    bound = chat_model(model).bind_tools([get_weather], tool_choice=tool_choice)
+def langchain_tools(saw, model, stream, tool_choice, options={}):
+    bound = chat_model(model, **options).bind_tools([get_weather], tool_choice=tool_choice)
 
     def complete(messages):
         if not stream:
@@ -293,6 +354,10 @@ SCENARIOS = {
         openai_raw,
         openai_image,
         openai_models,
+        responses_answer,
+        responses_tools,
+        responses_parse,
+        responses_stream,
         anthropic_answer,
         anthropic_stream,
         anthropic_tools,
