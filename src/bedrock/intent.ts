@@ -9,6 +9,8 @@ import type { JsonObject } from "../json.ts";
 export interface Intent {
   /** How hard to think: OpenAI's `reasoning_effort`, `none` to not think at all. */
   readonly effort?: Effort;
+  /** How much of everything to do, thinking or not: Anthropic's `effort`, where the client says nothing of thinking. */
+  readonly outputEffort?: Exclude<Effort, "none">;
   /** Anthropic's `thinking`, as the client wrote it. */
   readonly thinking?: Thinking;
   /** The answer's form. Absent: text. */

@@ -35,7 +35,7 @@ export interface ThinkingBudget {
 
 /** What a client asked for, whichever API it used. */
 type Wish =
-  | { readonly type: "unset" }
+  | { readonly type: "unset"; readonly effort?: Effort }
   | { readonly type: "off"; readonly effort?: Effort }
   | { readonly type: "on"; readonly effort?: Effort; readonly budget?: number };
 
@@ -57,7 +57,7 @@ export function planThinking(
   messages: readonly Message[],
   warn: (warning: string) => void,
 ): ThinkingPlan {
-  const wish = wishOf(intent);
+  const wish = wishOf(intent, reasoning);
   switch (reasoning.style) {
     case "none":
       if (wish.type === "on") warn("this model does not think; the reasoning settings were left out");
@@ -89,7 +89,7 @@ export function planThinking(
   }
 }
 
-function wishOf({ effort, thinking }: Intent): Wish {
+function wishOf({ effort, outputEffort, thinking }: Intent, { style }: Reasoning): Wish {
   const named = effort === undefined || effort === "none" ? {} : { effort };
   switch (thinking?.type) {
     case "disabled":
@@ -100,6 +100,11 @@ function wishOf({ effort, thinking }: Intent): Wish {
       if (thinking.effort === "none") return { type: "off" };
       return { type: "on", ...named, ...(thinking.effort !== undefined && { effort: thinking.effort }) };
     default:
+      if (effort === undefined && outputEffort !== undefined) {
+        // Elsewhere than with Claude, effort is nothing but how hard to think.
+        const claude = style === "budget" || style === "adaptive";
+        return { type: claude || style === "none" || style === "fixed" ? "unset" : "on", effort: outputEffort };
+      }
       if (effort === undefined) return { type: "unset" };
       return effort === "none" ? { type: "off" } : { type: "on", ...named };
   }
@@ -127,8 +132,11 @@ function planAdaptive(
 ): ThinkingPlan {
   const on: ThinkingPlan = { ...NOTHING, on: true, withoutSampling: true };
   switch (wish.type) {
-    case "unset":
-      return always ? on : NOTHING;
+    case "unset": {
+      const plan = always ? on : NOTHING;
+      if (wish.effort === undefined) return plan;
+      return { ...plan, effort: nearest(always ? wish.effort : lower(wish.effort, "high"), efforts, warn) };
+    }
     case "off": {
       if (off === undefined) {
         const lowest = nearest("minimal", efforts, ignore);

@@ -34,6 +34,20 @@ describe("createConverseCalls", () => {
     assert.equal(verify(call), "us-east-1");
   });
 
+  it("prepares a CountTokens call with what has tokens, and nothing else", async () => {
+    const counted: ConverseRequest = {
+      ...REQUEST,
+      system: [{ text: "Be brief." }],
+      toolConfig: { tools: [{ toolSpec: { name: "a", inputSchema: { json: { type: "object" } } } }] },
+      additionalModelRequestFields: { top_k: 1 },
+    };
+    const request = { ...counted, inferenceConfig: { maxTokens: 1 }, requestMetadata: { a: "b" } };
+    const call = await calls().prepare({ region: "us-east-1", modelId: "m", stream: false, request, countOnly: true });
+    assert.equal(call.path, "/model/m/count-tokens");
+    assert.deepEqual(JSON.parse(call.body.toString("utf8")), { input: { converse: counted } });
+    assert.equal(verify(call), "us-east-1");
+  });
+
   it("leaves the host to the authority, which has the endpoint's port", async () => {
     const endpoint = { authority: "127.0.0.1:9000", tls: false, basePath: "/proxy" };
     const call = await calls({ endpointOf: () => endpoint }).prepare({

@@ -7,6 +7,7 @@ import type {
   ConverseResponse,
   Message,
 } from "../../src/bedrock/converse.ts";
+import type { Intent } from "../../src/bedrock/intent.ts";
 import { adaptTo, QUESTION, refusal, tool, toolTurns } from "./adapting.ts";
 
 const CLAUDE_4 = "anthropic.claude-sonnet-4-20250514-v1:0";
@@ -46,6 +47,33 @@ describe("a request that a model takes as it is", () => {
     assert.deepEqual(paths(OPUS_5, "high"), ["/usage/output_tokens_details"]);
     assert.equal(paths(CLAUDE_4_5, "none"), undefined);
     assert.equal(paths(GPT_OSS, "high"), undefined);
+  });
+
+  it("asks Claude for the stop sequence that ended its answer, where the client wants to know", () => {
+    const paths = (model: string, stream: boolean, intent: Intent = { namesStopSequence: true }) =>
+      adaptTo(model, { request: { inferenceConfig: { stopSequences: ["END"] } }, intent, stream }).request
+        .additionalModelResponseFieldPaths;
+    assert.deepEqual(paths(CLAUDE_4_5, false), ["/stop_sequence"]);
+    assert.deepEqual(paths(CLAUDE_4_5, true), ["/delta/stop_sequence"]);
+    assert.deepEqual(paths(CLAUDE_4_5, true, { namesStopSequence: true, effort: "low" }), [
+      "/usage/output_tokens_details",
+      "/delta/stop_sequence",
+    ]);
+    assert.equal(paths(CLAUDE_4_5, true, {}), undefined);
+    assert.equal(paths(NOVA, true), undefined);
+    assert.equal(
+      adaptTo(CLAUDE_4_5, { intent: { namesStopSequence: true } }).request.additionalModelResponseFieldPaths,
+      undefined,
+    );
+  });
+
+  it("sends Anthropic's betas to Claude alone, and a client's own field before them", () => {
+    const fields = (model: string, intent: Intent) => adaptTo(model, { intent }).request.additionalModelRequestFields;
+    assert.deepEqual(fields(CLAUDE_4_5, { betas: ["a"] }), { anthropic_beta: ["a"] });
+    assert.deepEqual(fields(CLAUDE_4_5, { betas: ["a"], modelFields: { anthropic_beta: ["b"] } }), {
+      anthropic_beta: ["b"],
+    });
+    assert.equal(fields(NOVA, { betas: ["a"] }), undefined);
   });
 
   it("keeps the fields that no model decides about", () => {

@@ -174,6 +174,25 @@ describe("Anthropic's thinking", () => {
   });
 });
 
+describe("Anthropic's effort without a word of thinking", () => {
+  for (const [model, outputEffort, fields, effort] of [
+    [SONNET_4_6, "medium", undefined, "medium"],
+    // More is refused without thinking.
+    [SONNET_4_6, "max", undefined, "high"],
+    [OPUS_5_5, "max", undefined, "max"],
+    [CLAUDE_4_5, "high", undefined, undefined],
+    [NOVA_2, "low", { reasoningConfig: { type: "enabled", maxReasoningEffort: "low" } }, undefined],
+    ["openai.gpt-oss-120b-1:0", "high", { reasoning_effort: "high" }, undefined],
+    ["deepseek.r1-v1:0", "high", undefined, undefined],
+    ["amazon.nova-lite-v1:0", "high", undefined, undefined],
+  ] as const) {
+    it(`${outputEffort} starts no thinking in Claude, and is the only way to say it elsewhere: ${model}`, () => {
+      const sent = send(model, { outputEffort });
+      assert.deepEqual([sent.fields, sent.effort, sent.warnings], [fields, effort, ""]);
+    });
+  }
+});
+
 describe("a turn that goes on with tool results", () => {
   const signed: ContentBlock = { reasoningContent: { reasoningText: { text: "hm", signature: "c2ln" } } };
   const thinkingOf = (model: string, reasoning: ContentBlock[]) => {

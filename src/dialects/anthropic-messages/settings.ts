@@ -5,7 +5,7 @@
  * `inference_geo`, `speed`, `diagnostics`, and fields that nobody knows. Claude Code sends some of them with each request.
  */
 import type { ConverseRequest, InferenceConfig } from "../../bedrock/converse.ts";
-import type { Intent, Thinking } from "../../bedrock/intent.ts";
+import { EFFORTS, type Effort, type Intent, type Thinking } from "../../bedrock/intent.ts";
 import { requestMetadata } from "../../bedrock/request-metadata.ts";
 import { GatewayError } from "../../errors.ts";
 import { extension, readBedrockSettings, readModelFields, readTier } from "../bedrock-fields.ts";
@@ -52,7 +52,7 @@ export function readInference(body: Field): InferenceConfig {
 
 /** `parallel` is false where one call in a turn is all that the client wants, and there is something to call. */
 export function readIntent(body: Field, parallel: boolean, meta: CallMeta): Intent {
-  const effort = readEffort(body.at("output_config").at("effort"));
+  const effort = readOutputEffort(body.at("output_config").at("effort"));
   const thinking = readThinking(body.at("thinking"));
   const format = readAnswerFormat(
     body.at("output_config").at("format").absent ? body.at("output_format") : body.at("output_config").at("format"),
@@ -61,7 +61,7 @@ export function readIntent(body: Field, parallel: boolean, meta: CallMeta): Inte
   const betas = readBetas(body, meta);
   const modelFields = readModelFields(body);
   return {
-    ...(effort !== undefined && { effort }),
+    ...(effort !== undefined && (thinking === undefined ? { outputEffort: effort } : { effort })),
     ...(thinking !== undefined && { thinking }),
     ...(format !== undefined && { format }),
     ...(!parallel && { parallelToolCalls: false }),
@@ -89,6 +89,12 @@ export function readRequestSettings(body: Field, stream: boolean, warnings: Set<
 /** Anthropic's own `standard_only`, and Bedrock's words. */
 function readServiceTier(tier: Field): string | undefined {
   return tier.value === "standard_only" ? "default" : readTier(tier);
+}
+
+function readOutputEffort(effort: Field): Exclude<Effort, "none"> | undefined {
+  const read = readEffort(effort);
+  if (read === "none") throw effort.mustBeOneOf(EFFORTS.filter((name) => name !== "none"));
+  return read;
 }
 
 /** Between tools is the least of thinking that some models can be brought to: where they can stop, they stop. */
