@@ -23,6 +23,7 @@ export interface Reading {
 
 export type ContentRole = "system" | "user" | "assistant" | "tool";
 
+const NO_IMAGE = 'is missing: stored files are not read, send the image itself as "data:image/png;base64,..."';
 const TEXT_PARTS = ["text", "input_text", "output_text"];
 const MEDIA_PARTS = ["image_url", "input_image", "image", "file", "input_file", "document", "video_url"];
 const PARTS: Readonly<Record<ContentRole, readonly string[]>> = {
@@ -58,8 +59,10 @@ function readPart(part: Field, role: ContentRole, reading: Reading): ContentBloc
   switch (type.value) {
     case "refusal":
       return [{ text: part.at("refusal").string() }];
-    case "image_url":
     case "input_image":
+      if (part.at("image_url").absent) throw part.at("image_url").error(NO_IMAGE);
+      return [{ image: readImageUrl(part.at("image_url"), references) }];
+    case "image_url":
       return [{ image: readImageUrl(part.at("image_url"), references) }];
     case "image":
       return [{ image: readImageSource(part.at("source"), references) }];

@@ -202,10 +202,9 @@ export class OpenCall implements OpenItem {
   closed(ending: Ending): StreamEvent[] {
     if (this.#tool.custom) {
       const input = customInput(this.#arguments);
-      return [
-        { type: "response.custom_tool_call_input.delta", ...this.#place, delta: input },
-        { type: "response.custom_tool_call_input.done", ...this.#place, input },
-      ];
+      const done: StreamEvent = { type: "response.custom_tool_call_input.done", ...this.#place, input };
+      if (input === "") return [done];
+      return [{ type: "response.custom_tool_call_input.delta", ...this.#place, delta: input }, done];
     }
     const empty = this.#arguments === "" && ending === "completed" ? this.write("{}") : [];
     const { name } = this.#tool;
