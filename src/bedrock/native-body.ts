@@ -7,7 +7,15 @@
  * https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html
  */
 import { GatewayError } from "../errors.ts";
-import { isJsonObject, isTooDeep, type JsonObject, type JsonValue, MAX_JSON_DEPTH, parseJson } from "../json.ts";
+import {
+  isJsonObject,
+  isTooDeep,
+  type JsonObject,
+  type JsonValue,
+  MAX_JSON_DEPTH,
+  MAX_JSON_VALUES,
+  parseJson,
+} from "../json.ts";
 
 export interface NativeBody {
   readonly maxTokens: number | undefined;
@@ -77,6 +85,9 @@ function maxTokens(body: JsonObject): number | undefined {
 
 const LOCATION = "s3Location";
 
+/** Of a body with as many values as a client's JSON may have; more would hold the event loop for seconds. */
+const MAX_TOKENS = 4 * MAX_JSON_VALUES;
+
 /** The URIs below a key `s3Location`, in the order of the text. */
 function storedObjects(text: string): string[] {
   // Escapes are the one way to write the name otherwise.
@@ -87,7 +98,10 @@ function storedObjects(text: string): string[] {
   let location = 0;
   let last = "";
   let isLocation = false;
+  let count = 0;
   for (const token of tokens(text)) {
+    count += 1;
+    if (count > MAX_TOKENS) throw new GatewayError("invalid_request", "The request's body has too many values.");
     if (token.startsWith('"')) {
       last = unescaped(token);
       if ((location > 0 || isLocation) && last.startsWith("s3://")) found.push(last);
