@@ -27,8 +27,9 @@ const RETRY_MS = 10;
 /** Statements that are kept prepared; lists of other lengths in `IN (…)` make new ones. */
 const MAX_PREPARED = 200;
 
-export function sqliteDialect(db: DatabaseSync, lock: ConnectionLock): Dialect {
-  return dialectWith(createDriver(db, lock));
+/** `assertWritable` throws when what a transaction writes would be lost. */
+export function sqliteDialect(db: DatabaseSync, lock: ConnectionLock, assertWritable = () => {}): Dialect {
+  return dialectWith(createDriver(db, lock, assertWritable));
 }
 
 /** SQLite's SQL, over whatever runs the statements. */
@@ -64,7 +65,7 @@ export function createRunner(db: DatabaseSync): <R>(sql: string, parameters: rea
   };
 }
 
-function createDriver(db: DatabaseSync, lock: ConnectionLock): Driver {
+function createDriver(db: DatabaseSync, lock: ConnectionLock, assertWritable: () => void): Driver {
   const run = createRunner(db);
 
   /** Runs `step` in one turn in which nobody has the connection, again while another process is writing. */
@@ -101,6 +102,7 @@ function createDriver(db: DatabaseSync, lock: ConnectionLock): Driver {
     acquireConnection: async () => connect(),
     beginTransaction: (connection) =>
       alone(() => {
+        assertWritable();
         db.exec("BEGIN IMMEDIATE");
         lock.take(connection);
       }),

@@ -5,7 +5,7 @@
  * death of the process; only a loss of power may take the last moments. Several processes may share the file (a gateway
  * and the command line); a network file system may not, as WAL needs shared memory.
  */
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -17,6 +17,7 @@ import { sqliteDialect } from "./sqlite-dialect.ts";
 import { isBusy } from "./sqlite-errors.ts";
 import { createConnectionLock } from "./sqlite-lock.ts";
 import { sqliteReportsDialect } from "./sqlite-reports.ts";
+import { StoreUnavailable } from "./store.ts";
 import { createWriteQueue, type WriteQueue } from "./write-queue.ts";
 
 /** What the ledger's hot path needs besides: its statements, prepared on the one connection, run in the write queue. */
@@ -44,8 +45,9 @@ export async function openSqlite(path: string): Promise<SqliteDatabase> {
     throw error;
   }
   const lock = createConnectionLock();
-  const writes = createWriteQueue(connection, { lock });
-  const query = new Kysely<Tables>({ dialect: sqliteDialect(connection, lock) });
+  const assertWritable = path === IN_MEMORY ? undefined : sameFile(path);
+  const writes = createWriteQueue(connection, { lock, assertWritable });
+  const query = new Kysely<Tables>({ dialect: sqliteDialect(connection, lock, assertWritable) });
   await begin(query);
   const reports = path === IN_MEMORY ? query : new Kysely<Tables>({ dialect: sqliteReportsDialect(path) });
   const database: Database = {
@@ -67,6 +69,21 @@ export async function openSqlite(path: string): Promise<SqliteDatabase> {
 function createFile(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   closeSync(openSync(path, "a", 0o600));
+}
+
+/**
+ * A file that was removed, or replaced by a backup, can still be written to as long as it is open: rows that nobody will
+ * read again, and keys that nobody can revoke.
+ */
+function sameFile(path: string): () => void {
+  const opened = statSync(path);
+  return () => {
+    const now = statSync(path, { throwIfNoEntry: false });
+    if (now?.ino === opened.ino && now.dev === opened.dev) return;
+    throw new StoreUnavailable(
+      `${path} was removed or replaced while it was in use: put it back, or restart the gateway`,
+    );
+  };
 }
 
 /** The change to WAL does not wait for a lock by itself, so both steps of a start are tried again here. */

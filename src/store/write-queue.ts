@@ -24,6 +24,8 @@ export interface WriteQueueOptions {
   readonly lockTimeoutMs?: number;
   /** Writes that wait at once; more are refused, because the disk can't keep up. */
   readonly maxWaiting?: number;
+  /** Throws when what is written would be lost. */
+  readonly assertWritable?: (() => void) | undefined;
   /** Of transactions that use the same connection for more than one turn: the queue waits for them. */
   readonly lock?: ConnectionLock;
 }
@@ -40,7 +42,7 @@ interface Waiting {
 const RETRY_MS = 10;
 
 export function createWriteQueue(db: DatabaseSync, options: WriteQueueOptions = {}): WriteQueue {
-  const { lockTimeoutMs = 5000, maxWaiting = 100_000, lock } = options;
+  const { lockTimeoutMs = 5000, maxWaiting = 100_000, assertWritable = () => {}, lock } = options;
   const savepoint = db.prepare("SAVEPOINT write");
   const release = db.prepare("RELEASE write");
   const begin = db.prepare("BEGIN IMMEDIATE");
@@ -62,6 +64,7 @@ export function createWriteQueue(db: DatabaseSync, options: WriteQueueOptions = 
       return;
     }
     try {
+      assertWritable();
       begin.run();
     } catch (error) {
       busySince ??= performance.now();

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { DatabaseSync } from "node:sqlite";
@@ -10,6 +11,27 @@ import { openSqlite, type SqliteDatabase } from "../../src/store/sqlite.ts";
 import { StoreUnavailable } from "../../src/store/store.ts";
 import { changeAt, newKey } from "./contract/stores.ts";
 import { tempDir } from "./temp-store.ts";
+
+describe("a SQLite file that is removed or replaced while it is in use", () => {
+  it("takes no writes that would be lost with it, and takes them again when it is back", async (t) => {
+    const { database, connection, writes, path } = await openTemp(t);
+    const grouped = (name: string) =>
+      writes.run(() =>
+        connection.prepare("INSERT INTO teams (name, budget_period, created_at) VALUES (?, '', 1)").run(name),
+      );
+    const whole = (name: string) =>
+      database.write((transaction) => transaction.insertInto("teams").values(team(name)).execute());
+    renameSync(path, `${path}.away`);
+    const gone = { name: "StoreUnavailable", message: /was removed or replaced/ };
+    for (const write of [grouped, whole]) await assert.rejects(write("lost"), gone);
+    writeFileSync(path, "");
+    for (const write of [grouped, whole]) await assert.rejects(write("lost"), gone);
+    renameSync(`${path}.away`, path);
+    await grouped("a");
+    await whole("b");
+    assert.deepEqual(await names(database), ["a", "b"]);
+  });
+});
 
 describe("a transaction in SQLite", () => {
   it("keeps grouped writes and other statements out of it, and leaves them when it is undone", async (t) => {
