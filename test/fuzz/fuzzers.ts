@@ -2,10 +2,12 @@
 import { fuzzAnswer } from "./answer-stream.ts";
 import { fuzzChatBody } from "./chat-body.ts";
 import { fuzzCompletionBody } from "./completion-body.ts";
+import { fuzzMessages } from "./messages.ts";
 
 export const FUZZERS: Readonly<Record<string, (seed: number) => void>> = {
   "chat-body": fuzzChatBody,
   "completion-body": fuzzCompletionBody,
+  messages: fuzzMessages,
   "answer-stream": fuzzAnswer,
 };
 
