@@ -47,4 +47,18 @@ describe("credentialFrom", () => {
       );
     });
   }
+
+  it("tells a client that signs for AWS what to send instead", () => {
+    const authorization = "AWS4-HMAC-SHA256 Credential=AKID/20261122/us-east-1/bedrock/aws4_request";
+    assert.throws(
+      () => credentialFrom((name) => (name === "authorization" ? authorization : undefined)),
+      (error: unknown) => {
+        assert.ok(error instanceof GatewayError);
+        assert.equal(error.code, "invalid_api_key");
+        assert.match(error.message, /AWS_BEARER_TOKEN_BEDROCK/);
+        assert.ok(!error.message.includes("AKID"));
+        return true;
+      },
+    );
+  });
 });

@@ -236,3 +236,45 @@ async function isSettled(work: void | Promise<void>): Promise<boolean> {
   const pending = Symbol("pending");
   return (await Promise.race([work, new Promise((resolve) => setImmediate(resolve, pending))])) !== pending;
 }
+
+describe("a stream of another kind", () => {
+  const opening = { status: 400, headers: { "content-type": "application/x-other", "x-amzn-errortype": "X" } };
+
+  it("sends its own status and headers at once, and then its bytes", () => {
+    const { outlet, sent } = setUp();
+    outlet.headers["x-ratelimit-limit-requests"] = "5";
+    outlet.headersArrived(UPSTREAM, false);
+    assert.equal(outlet.status, undefined);
+    outlet.begin(opening);
+    assert.equal(outlet.status, 400);
+    outlet.bodyBegun();
+    outlet.write(bytes("a"));
+    outlet.finish(bytes("b"), {});
+    assert.deepEqual(sent[0], {
+      type: "response_headers",
+      status: 400,
+      setHeaders: { "x-ratelimit-limit-requests": "5", ...opening.headers },
+      removeHeaders: ["set-cookie"],
+    });
+    assert.deepEqual([typesOf(sent), bodyOf(sent)], [["response_headers", "response_body", "response_body"], "ab"]);
+  });
+
+  it("without a body is an answer of its own", () => {
+    const { outlet, sent } = setUp();
+    outlet.headersArrived(UPSTREAM, true);
+    outlet.begin(opening);
+    assert.equal(sent.length, 0);
+    outlet.finish(bytes(""), {});
+    const [answer] = sent;
+    assert.ok(answer?.type === "respond");
+    assert.deepEqual([answer.status, answer.headers], [400, opening.headers]);
+  });
+
+  it("can't begin after another one has", () => {
+    const { outlet, sent } = begun();
+    outlet.write(bytes("a"));
+    outlet.begin(opening);
+    assert.equal(outlet.status, 200);
+    assert.deepEqual(typesOf(sent), ["response_headers", "response_body"]);
+  });
+});

@@ -4,7 +4,7 @@ import { anthropicMessages } from "../../src/dialects/anthropic-messages/index.t
 import { dialects } from "../../src/dialects/index.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
 import { GatewayError } from "../../src/errors.ts";
-import { dialectOf, findRoute } from "../../src/extproc/routes.ts";
+import { dialectOf, findRoute, isNative } from "../../src/extproc/routes.ts";
 
 const find = (method: string, target: string) => findRoute(method, target, dialects);
 const arn = "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc";
@@ -127,6 +127,63 @@ describe("findRoute", () => {
         return true;
       },
     );
+  });
+});
+
+describe("Bedrock's own paths", () => {
+  const id = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
+  const arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
+  for (const [segment, model] of [
+    ["amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"],
+    [encodeURIComponent(id), id],
+    [arn, arn],
+    [encodeURIComponent(arn), arn],
+    ["a%253Ab", "a%3Ab"],
+    ["../x", "../x"],
+  ] as const) {
+    it(`name the model ${segment}, decoded once`, () => {
+      for (const operation of ["converse", "converse-stream", "invoke", "invoke-with-response-stream"] as const) {
+        const expected = { kind: "native", operation, model };
+        assert.deepEqual(find("POST", `/bedrock/model/${segment}/${operation}`), expected);
+        assert.deepEqual(find("POST", `/model/${segment}/${operation}?x=1`), expected);
+      }
+    });
+  }
+
+  for (const path of [
+    "/bedrock",
+    "/bedrock/",
+    "/bedrock/model//converse",
+    "/model//converse",
+    "/model/converse",
+    "/model/m/converse/",
+    "/model/m/count-tokens",
+    "/model/%zz/converse",
+    "/bedrock/foundation-models",
+    "/bedrock/healthz",
+    "/bedrock/v1/chat/completions",
+    "/bedrock/bedrock/model/m/converse",
+    "/v1/model/m/converse",
+  ]) {
+    it(`are not ${path}`, () => {
+      assert.throws(
+        () => find("POST", path),
+        (error) => error instanceof GatewayError && error.code === "unknown_path",
+      );
+      assert.equal(isNative(path), !path.startsWith("/v1"));
+    });
+  }
+
+  it("take POST alone", () => {
+    assert.throws(
+      () => find("GET", "/model/m/converse"),
+      (error) => error instanceof GatewayError && error.headers.allow === "POST, OPTIONS",
+    );
+  });
+
+  it("are no other API's", () => {
+    for (const path of ["/models", "/v1/models/x", "/bedrocks", "/v1/chat/completions", "/"])
+      assert.equal(isNative(path), false);
   });
 });
 
