@@ -41,7 +41,7 @@ export interface Response extends Echo {
   status: Status | "failed";
   error: { code: string; message: string } | null;
   incomplete_details: { reason: "max_output_tokens" | "content_filter" } | null;
-  output: readonly OutputItem[];
+  output: OutputItem[];
   usage: Usage | null;
   /** Bedrock's own reason, where none of OpenAI's says the same. */
   native_finish_reason?: string;
@@ -56,14 +56,14 @@ export interface MessageItem {
   type: "message";
   status: Status;
   role: "assistant";
-  content: readonly TextPart[];
+  content: TextPart[];
 }
 
 export interface TextPart {
   type: "output_text";
   text: string;
-  annotations: readonly Annotation[];
-  logprobs: readonly never[];
+  annotations: Annotation[];
+  logprobs: never[];
 }
 
 export type Annotation =
@@ -83,7 +83,7 @@ export interface ReasoningItem {
   id: string;
   type: "reasoning";
   status: Status;
-  summary: readonly SummaryPart[];
+  summary: SummaryPart[];
   /** What a client sends back so that the model can go on with it. */
   encrypted_content: string | null;
 }
@@ -116,7 +116,7 @@ export interface CustomCallItem {
 export interface ImageItem {
   id: string;
   type: "image_generation_call";
-  status: Status;
+  status: "completed";
   /** Base64. */
   result: string;
 }
@@ -144,8 +144,8 @@ export type StreamEvent =
     }
   | { type: "response.output_item.added" | "response.output_item.done"; output_index: number; item: OutputItem }
   | ({ type: "response.content_part.added" | "response.content_part.done"; part: TextPart } & PartPlace)
-  | ({ type: "response.output_text.delta"; delta: string; logprobs: readonly never[] } & PartPlace)
-  | ({ type: "response.output_text.done"; text: string; logprobs: readonly never[] } & PartPlace)
+  | ({ type: "response.output_text.delta"; delta: string; logprobs: never[] } & PartPlace)
+  | ({ type: "response.output_text.done"; text: string; logprobs: never[] } & PartPlace)
   | ({
       type: "response.output_text.annotation.added";
       annotation_index: number;
