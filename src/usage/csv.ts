@@ -2,7 +2,7 @@
  * CSV as in RFC 4180.
  *
  * Spreadsheets run a cell that begins like a formula, and a key's name is free text: such a cell gets an apostrophe in
- * front, as OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection).
+ * front, also where the sign is of full width, which East Asian ones take for the plain one, as OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection).
  */
 
 export type CsvCell = string | number | null;
@@ -14,6 +14,6 @@ export function renderCsv(header: readonly string[], rows: readonly (readonly Cs
 function cell(value: CsvCell): string {
   if (value === null) return "";
   if (typeof value === "number") return String(value);
-  const safe = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  const safe = /^[=+\-@＝＋－＠\t\r]/.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
