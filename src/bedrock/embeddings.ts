@@ -107,17 +107,17 @@ export function embeddingBody(api: EmbeddingApi, inputs: readonly EmbeddingInput
 }
 
 /**
- * Reads the answer to a call with `count` inputs. `header` gives a response header by its lower-case name. Throws
+ * Reads the body of the answer to a call with `count` inputs. `header` gives a response header by its lower-case name. Throws
  * GatewayError `upstream_invalid_response` unless there is a vector of finite numbers for each input, all of one length, and
  * that of `dimensions` where it is known.
  */
 export function readEmbeddings(
-  body: unknown,
+  body: string,
   count: number,
   dimensions: number | undefined,
   header: (name: string) => string | undefined,
 ): Embedded {
-  const answer = isJsonObject(body) ? body : {};
+  const answer = parsed(body);
   const vectors = vectorsIn(answer);
   const length = dimensions ?? vectors[0]?.length ?? 0;
   if (vectors.length !== count) throw invalid(`${vectors.length} vectors for ${count} inputs`);
@@ -138,6 +138,16 @@ const NOVA_PURPOSES: Readonly<Record<EmbeddingPurpose, string>> = {
 
 function dataUrl({ format, bytes }: EmbeddingImage): string {
   return `data:image/${format};base64,${bytes}`;
+}
+
+/** Not by parseJson: it would keep the digits of long numbers as objects, of which these bodies are full. */
+function parsed(body: string): JsonObject {
+  try {
+    const value: unknown = JSON.parse(body);
+    return isJsonObject(value) ? value : {};
+  } catch {
+    throw invalid("no JSON");
+  }
 }
 
 /** The families' shapes exclude each other, so what a model answers need not be known beforehand. */
@@ -163,15 +173,9 @@ function listOf(value: JsonValue | undefined): readonly JsonValue[] {
 function vectorOf(value: JsonValue | undefined): number[] {
   if (!Array.isArray(value)) throw invalid("something else instead of a vector");
   return value.map((part: JsonValue) => {
-    // A number with more digits than a double holds is kept as its text.
-    const number = typeof part === "number" ? part : Number(isRaw(part) ? JSON.stringify(part) : Number.NaN);
-    if (!Number.isFinite(number)) throw invalid("a vector with something else than numbers");
-    return number;
+    if (typeof part !== "number" || !Number.isFinite(part)) throw invalid("a vector with something else than numbers");
+    return part;
   });
-}
-
-function isRaw(value: JsonValue): boolean {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !isJsonObject(value);
 }
 
 function headerCount(header: (name: string) => string | undefined): number {

@@ -22,10 +22,10 @@ export interface EmbeddingBatch {
   readonly indexes: readonly number[];
   readonly body: Buffer;
   /**
-   * The answer's vectors in the order of `indexes`. `header` gives a response header by its lower-case name. Throws
+   * The vectors in the answer's body, in the order of `indexes`. `header` gives a response header by its lower-case name. Throws
    * GatewayError `upstream_invalid_response`.
    */
-  read(answer: unknown, header: (name: string) => string | undefined): Embedded;
+  read(body: string, header: (name: string) => string | undefined): Embedded;
 }
 
 /** InvokeModel takes 25,000,000 bytes. */
@@ -66,7 +66,7 @@ export function planEmbeddings(request: EmbeddingsRequest, model: string): Embed
     return {
       indexes,
       body: Buffer.from(stringifyJson(embeddingBody(row.api, held, wish))),
-      read: (answer, header) => readEmbeddings(answer, held.length, dimensions, header),
+      read: (body, header) => readEmbeddings(body, held.length, dimensions, header),
     };
   });
 }

@@ -81,6 +81,10 @@ export const CATALOG: readonly CatalogModel[] = [
     ...embedding("cohere.embed-v4:0", "Embed v4", "Cohere", "2025-10-01", TEXT_AND_IMAGE),
     profiles: ["us", "eu", "global"],
   },
+  {
+    ...embedding("twelvelabs.marengo-embed-3-0-v1:0", "Marengo Embed 3.0", "TwelveLabs", "2025-10-28", TEXT_AND_IMAGE),
+    profiles: ["us", "eu"],
+  },
   model("amazon.titan-image-generator-v2:0", "Titan Image Generator G1 v2", "Amazon", "2024-08-06", {
     inputModalities: TEXT_AND_IMAGE,
     outputModalities: ["IMAGE"],
