@@ -224,6 +224,7 @@ function asText(piece: Piece, result: ToolResultBlock): Piece[] {
     if ("json" in part) return { block: { text: `Tool result: ${JSON.stringify(part.json)}` } };
     if ("image" in part) return { block: part };
     if ("document" in part) return { block: part };
+    if ("searchResult" in part) return { block: part };
     if ("video" in part) return { block: part };
     return unreachable(part);
   });

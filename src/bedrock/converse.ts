@@ -36,6 +36,7 @@ export type ContentBlock =
   | { text: string }
   | { image: ImageBlock }
   | { document: DocumentBlock }
+  | { searchResult: SearchResultBlock }
   | { video: MediaBlock }
   | { audio: MediaBlock }
   | { toolUse: ToolUseBlock }
@@ -57,6 +58,14 @@ export interface DocumentBlock {
   source: Source | { content: { text: string }[] };
   /** What the document is, in the client's words. */
   context?: string;
+  citations?: { enabled: boolean };
+}
+
+/** Something found by the client, to be cited by its source. */
+export interface SearchResultBlock {
+  source: string;
+  title: string;
+  content: { text: string }[];
   citations?: { enabled: boolean };
 }
 
@@ -83,6 +92,7 @@ export type ToolResultContent =
   | { json: JsonObject }
   | { image: ImageBlock }
   | { document: DocumentBlock }
+  | { searchResult: SearchResultBlock }
   | { video: MediaBlock };
 
 export type ReasoningBlock = { reasoningText: { text: string; signature?: string } } | { redactedContent: string };

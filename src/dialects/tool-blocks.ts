@@ -22,7 +22,8 @@ export function toolResultBlocks(content: readonly ContentBlock[], toolUseId: st
   const results: ToolResultContent[] = [];
   const cachePoints: { cachePoint: CachePoint }[] = [];
   for (const block of content) {
-    if ("text" in block || "image" in block || "document" in block || "video" in block) results.push(block);
+    if ("text" in block || "image" in block || "document" in block || "searchResult" in block || "video" in block)
+      results.push(block);
     else if ("cachePoint" in block) cachePoints.push(block);
   }
   return [{ toolResult: { toolUseId, content: results, ...(failed && { status: "error" }) } }, ...cachePoints];

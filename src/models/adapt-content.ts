@@ -11,6 +11,7 @@ import type {
   DocumentBlock,
   Message,
   ReasoningBlock,
+  SearchResultBlock,
   ToolResultBlock,
   ToolResultContent,
 } from "../bedrock/converse.ts";
@@ -64,6 +65,7 @@ class ContentAdapter {
     const { tools } = this.#capabilities;
     if ("text" in block || "cachePoint" in block) return [block];
     if ("image" in block || "document" in block) return [this.#media(block)];
+    if ("searchResult" in block) return [this.#searchResult(block)];
     if ("video" in block) return [this.#capabilities.video ? block : this.#refuse("video")];
     if ("audio" in block) return [this.#capabilities.audio ? block : this.#refuse("audio")];
     if ("reasoningContent" in block) return this.#reasoning(block.reasoningContent);
@@ -83,6 +85,10 @@ class ContentAdapter {
     if ("image" in block) return images ? block : this.#refuse("images");
     if (documents) return block;
     return { text: documentText(block.document) ?? this.#refuse("documents") };
+  }
+
+  #searchResult<B extends { searchResult: SearchResultBlock }>(block: B): B | { text: string } {
+    return this.#capabilities.searchResults ? block : { text: searchResultText(block.searchResult) };
   }
 
   #refuse(what: string): never {
@@ -120,6 +126,7 @@ class ContentAdapter {
 
   #resultPart(part: ToolResultContent): ToolResultContent {
     if ("image" in part || "document" in part) return this.#media(part);
+    if ("searchResult" in part) return this.#searchResult(part);
     if ("json" in part && !this.#capabilities.toolResultJson) return { text: stringifyJson(part.json) };
     return part;
   }
@@ -148,6 +155,10 @@ export function nineAlphanumeric(id: string): string {
   if (/^[a-zA-Z0-9]{9}$/.test(id)) return id;
   const number = BigInt(`0x${hash("sha256", id, "hex").slice(0, 16)}`);
   return number.toString(36).padStart(9, "0").slice(-9);
+}
+
+function searchResultText({ title, source, content }: SearchResultBlock): string {
+  return [`${title} (${source})`, ...content.map(({ text }) => text)].join("\n\n");
 }
 
 const TEXT_FORMATS: ReadonlySet<DocumentBlock["format"]> = new Set(["txt", "md", "csv", "html"]);

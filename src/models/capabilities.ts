@@ -36,6 +36,8 @@ export interface Capabilities {
   readonly documents: boolean;
   readonly video: boolean;
   readonly audio: boolean;
+  /** Search results that the client brings; text elsewhere. */
+  readonly searchResults: boolean;
 
   readonly tools: boolean;
   /** Choices that force a call. A choice that is not sent is `auto`, which all models with tools know. */

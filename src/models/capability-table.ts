@@ -22,6 +22,7 @@ export const UNKNOWN_MODEL: Capabilities = {
   documents: true,
   video: true,
   audio: true,
+  searchResults: false,
   tools: true,
   forcedTools: ["any", "tool"],
   forcedToolsWhileThinking: true,
@@ -71,6 +72,7 @@ const CLAUDE_3_LATER: Capabilities = { ...CLAUDE_3, ...SHORT_CACHE, defaultToken
 const CLAUDE_BUDGET: Reasoning = { style: "budget", minBudget: 1_024 };
 const CLAUDE_4: Capabilities = {
   ...CLAUDE_3_LATER,
+  searchResults: true,
   reasoning: CLAUDE_BUDGET,
   defaultTokens: 16_384,
   maxTokens: 64_000,

@@ -58,6 +58,7 @@ const columns = {
   documents: flag,
   video: flag,
   audio: flag,
+  searchResults: flag,
   tools: flag,
   forcedTools: list(oneOf(["any", "tool"])),
   forcedToolsWhileThinking: flag,

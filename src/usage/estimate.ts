@@ -28,6 +28,7 @@ function characters(block: ContentBlock | ToolResultContent): number {
   if ("image" in block) return TOKENS_PER_IMAGE * CHARACTERS_PER_TOKEN;
   if ("document" in block)
     return "bytes" in block.document.source ? block.document.source.bytes.length / DOCUMENT_BYTES_PER_CHARACTER : 0;
+  if ("searchResult" in block) return textLength({ ...block.searchResult });
   if ("toolUse" in block) return stringifyJson(block.toolUse.input).length;
   if ("toolResult" in block) return block.toolResult.content.reduce((sum, part) => sum + characters(part), 0);
   if ("json" in block) return stringifyJson(block.json).length;

@@ -96,6 +96,30 @@ describe("a request that a model takes as it is", () => {
   });
 });
 
+describe("search results", () => {
+  const searchResult = {
+    source: "https://example.com",
+    title: "A page",
+    content: [{ text: "One." }, { text: "Two." }],
+  };
+  const inResult = toolTurns({ result: [{ searchResult }] });
+
+  it("stay what they are with Claude, in a tool's result too", () => {
+    assert.deepEqual(
+      adaptTo(CLAUDE_4_5, { request: ask({ searchResult }) }).request.messages,
+      ask({ searchResult }).messages,
+    );
+    assert.deepEqual(adaptTo(CLAUDE_4_5, { request: inResult }).request.messages, inResult.messages);
+  });
+
+  it("become text elsewhere", () => {
+    const text = "A page (https://example.com)\n\nOne.\n\nTwo.";
+    assert.deepEqual(adaptTo(NOVA, { request: ask({ searchResult }) }).request.messages, ask({ text }).messages);
+    const [, , results] = adaptTo(NOVA, { request: inResult }).request.messages;
+    assert.partialDeepStrictEqual(results?.content[0], { toolResult: { content: [{ text }] } });
+  });
+});
+
 describe("the system prompt", () => {
   it("becomes the beginning of the user's first words where there is none", () => {
     const { request } = adaptTo(TITAN, { request: { system: [{ text: "Be brief." }, { text: "Be kind." }] } });

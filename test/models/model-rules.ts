@@ -36,6 +36,7 @@ function contentProblems(request: ConverseRequest, model: Capabilities): string[
     [!model.system && request.system !== undefined, "a system prompt"],
     [!model.images && (has(blocks, "image") || has(parts, "image")), "an image"],
     [!model.documents && (has(blocks, "document") || has(parts, "document")), "a document"],
+    [!model.searchResults && (has(blocks, "searchResult") || has(parts, "searchResult")), "a search result"],
     [!model.tools && (has(blocks, "toolUse") || results.length > 0), "tool blocks"],
     [!model.toolResultMedia && (has(parts, "image") || has(parts, "document")), "media in a tool's result"],
     [!model.toolResultJson && has(parts, "json"), "JSON in a tool's result"],

@@ -5,7 +5,7 @@
  * Blocks of tools that run on Anthropic's own servers, and of kinds that nobody knows yet, are left out with a warning:
  * clients repeat them with every turn of a conversation that was begun elsewhere.
  */
-import type { ContentBlock } from "../../bedrock/converse.ts";
+import type { ContentBlock, SearchResultBlock } from "../../bedrock/converse.ts";
 import type { ToolNames } from "../../bedrock/tool-names.ts";
 import { cachePointOf } from "../cache-control.ts";
 import type { Field } from "../fields.ts";
@@ -55,7 +55,7 @@ function readBlock(block: Field, role: ContentRole, reading: Reading): ContentBl
     case "document":
       return [{ document: readDocument(block, references) }];
     case "search_result":
-      return [{ text: readSearchResult(block) }];
+      return [{ searchResult: readSearchResult(block) }];
     case "tool_reference":
       return [{ text: `The tool ${block.at("tool_name").name()} can be called now.` }];
     case "tool_use":
@@ -76,10 +76,16 @@ function readBlock(block: Field, role: ContentRole, reading: Reading): ContentBl
   }
 }
 
-function readSearchResult(result: Field): string {
-  const texts = result
-    .at("content")
-    .items()
-    .map((part) => part.at("text").string());
-  return [`${result.at("title").string()} (${result.at("source").string()})`, ...texts].join("\n\n");
+function readSearchResult(result: Field): SearchResultBlock {
+  const content = result.at("content");
+  const texts = content.items().map((part) => part.at("text").string().toWellFormed());
+  const kept = texts.filter((text) => text.trim() !== "");
+  if (kept.length === 0) throw content.error("must have text");
+  const cited = result.at("citations").at("enabled");
+  return {
+    source: result.at("source").name().toWellFormed(),
+    title: result.at("title").name().toWellFormed(),
+    content: kept.map((text) => ({ text })),
+    ...(!cited.absent && { citations: { enabled: cited.boolean() } }),
+  };
 }
