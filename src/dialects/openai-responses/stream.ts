@@ -44,8 +44,10 @@ export class ResponseStream implements Transform<ConverseEvent, SseEvent> {
       return [];
     }
     if (this.#end !== undefined) throw invalid(`${event.type} after messageStop`);
+    // Before anything is numbered: what throws here is not sent.
+    const written = this.#written(event);
     const announced = this.#sequence === 0 ? this.#announce() : [];
-    return [...announced, ...this.#written(event).map((written) => this.#sse(written))];
+    return [...announced, ...written.map((one) => this.#sse(one))];
   }
 
   end(): SseEvent[] {
