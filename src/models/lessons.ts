@@ -61,6 +61,7 @@ const FIELDS: readonly (readonly [RegExp, Lesson])[] = [
   [/stopSequences/, { capabilities: { stopSequences: "none" } }],
   [/temperature|top_?p/i, { capabilities: { sampling: "none" } }],
   [/cachePoint/, { capabilities: { cacheSections: [] } }],
+  [/searchResult/, { capabilities: { searchResults: false } }],
   [/reasoningContent/, { capabilities: { reasoningReplay: "none" } }],
   [/effort|thinking|reasoning/, { capabilities: { reasoning: { style: "none" } } }],
   [/textFormat|^outputConfig$|output_config/, { capabilities: { jsonSchema: false } }],
@@ -96,6 +97,11 @@ const TEXTS: readonly (readonly [RegExp, Teaching])[] = [
     refusal("(?:output_config\\.format[\\w.]*: )?(?:Schema is too complex|Schemas contains too many)"),
     () => ({ capabilities: { jsonSchema: false }, passing: true }),
   ],
+  // One client's preview, which may be unknown to this model: the next one's may be known.
+  [
+    refusal("invalid beta flag|Unexpected value\\(s\\) .{0,200} for the `?anthropic-beta"),
+    () => ({ capabilities: { anthropic: false }, passing: true }),
+  ],
   [refusal("tool_choice: type .* (?:is|are) not supported"), () => ({ capabilities: { forcedTools: [] } })],
   [
     refusal("Conversation blocks and tool result blocks cannot be provided in the same turn"),
@@ -113,7 +119,7 @@ const TEXTS: readonly (readonly [RegExp, Teaching])[] = [
  * all others.
  */
 function refusal(text: string): RegExp {
-  return new RegExp(`^${text}`, "i");
+  return new RegExp(`^(?:${text})`, "i");
 }
 
 const INTRODUCTION = "The model returned the following errors: ";

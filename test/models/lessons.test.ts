@@ -33,6 +33,15 @@ describe("a refusal", () => {
       "This model doesn’t support the reasoningContent content block that you provided. Remove it and try again.",
       { capabilities: { reasoningReplay: "none" } },
     ],
+    [
+      "This model doesn't support the searchResult content block that you provided. Remove it and try again.",
+      { capabilities: { searchResults: false } },
+    ],
+    ["invalid beta flag", { capabilities: { anthropic: false }, passing: true }],
+    [
+      `${MODEL_SAYS}Unexpected value(s) \`effort-2025-11-24\` for the \`anthropic-beta\` header.`,
+      { capabilities: { anthropic: false }, passing: true },
+    ],
     ["This model doesn't support tool use in streaming mode.", { capabilities: { streaming: "without-tools" } }],
     ["This model doesn't support tool use.", { capabilities: { tools: false } }],
     [
