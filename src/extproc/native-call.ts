@@ -21,7 +21,7 @@ import type { Target } from "../models/targets.ts";
 import type { Transform } from "../transform.ts";
 import { DEFAULT_MAX_TOKENS, type PricedRequest } from "../usage/call-cost.ts";
 import type { CallRecord, CallRecorder, ObserveCall } from "../usage/call-record.ts";
-import { estimateTokens, textLength } from "../usage/estimate.ts";
+import { estimateTokens, textBytes } from "../usage/estimate.ts";
 import type { Sighting } from "../usage/meter.ts";
 import { usageTap } from "../usage/usage-tap.ts";
 import { type AnswerHead, type AnswerReader, collector, MAX_ERROR_BYTES } from "./answer-reader.ts";
@@ -78,7 +78,7 @@ export class NativeCall implements Forwarding {
     this.#services = services;
     this.#request = request;
     this.#outlet = outlet;
-    this.#inputEstimate = estimateTokens(read.json === undefined ? body.length : textLength(read.json));
+    this.#inputEstimate = estimateTokens(read.json === undefined ? body.length : textBytes(read.json));
   }
 
   async prepare(): Promise<SignedCall | undefined> {

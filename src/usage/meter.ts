@@ -5,7 +5,7 @@ import type { TokenUsage as BedrockUsage, ConverseEvent, ConverseResponse } from
 import { reasoningTokens } from "../bedrock/reasoning-tokens.ts";
 import type { TokenUsage } from "../store/store.ts";
 import type { Transform } from "../transform.ts";
-import { estimateTokens } from "./estimate.ts";
+import { bytesOf, estimateTokens } from "./estimate.ts";
 
 export interface Meter {
   /** Unix milliseconds of the first piece of the answer. */
@@ -27,8 +27,8 @@ export interface Meter {
 /** A part of an answer, as far as it tells of usage. */
 export type Sighting =
   | ConverseEvent
-  /** Something of the answer, so many characters long. */
-  | { readonly type: "text"; readonly characters: number }
+  /** Something of the answer, so many bytes long. */
+  | { readonly type: "text"; readonly bytes: number }
   /** What the prompt took, before the answer has ended. */
   | { readonly type: "prompt"; readonly usage: BedrockUsage };
 
@@ -44,14 +44,14 @@ export function createMeter(now: () => number): Meter {
   let usage: TokenUsage | undefined;
   let prompt: TokenUsage | undefined;
   let reasoning: number | undefined;
-  let characters = 0;
+  let bytes = 0;
   let firstTokenAt: number | undefined;
   let served: Served = {};
 
   function watch(event: Sighting): void {
     if (event.type === "text") {
       firstTokenAt ??= now();
-      characters += event.characters;
+      bytes += event.bytes;
     } else if (event.type === "prompt") {
       prompt = toLedger(event.usage, undefined);
     } else if (event.type === "metadata") {
@@ -62,7 +62,7 @@ export function createMeter(now: () => number): Meter {
     } else if (event.type === "contentBlockDelta") {
       firstTokenAt ??= now();
       const { text, toolUse, reasoningContent } = event.delta;
-      characters += (text?.length ?? 0) + (toolUse?.input?.length ?? 0) + (reasoningContent?.text?.length ?? 0);
+      bytes += bytesOf(text) + bytesOf(toolUse?.input) + bytesOf(reasoningContent?.text);
     }
   }
 
@@ -78,7 +78,7 @@ export function createMeter(now: () => number): Meter {
     },
     total(estimatedInputTokens) {
       if (usage !== undefined) return { usage, estimated: false };
-      const outputTokens = estimateTokens(characters);
+      const outputTokens = estimateTokens(bytes);
       const read = prompt ?? { ...NO_USAGE, inputTokens: estimatedInputTokens };
       return { usage: { ...read, outputTokens }, estimated: true };
     },

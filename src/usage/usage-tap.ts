@@ -16,7 +16,7 @@ import type { ModelOperation } from "../bedrock/model-call.ts";
 import { GatewayError } from "../errors.ts";
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from "../json.ts";
 import { chain, type Transform } from "../transform.ts";
-import { textLength } from "./estimate.ts";
+import { textBytes } from "./estimate.ts";
 import type { Sighting } from "./meter.ts";
 
 /** A response header by its lower-case name. */
@@ -80,7 +80,7 @@ function converseSightings(body: string | undefined, header: Header): readonly S
   const json = parsed(body);
   // Bedrock's front end answers an unknown path with status 200 too.
   if (json?.output === undefined) throw bedrockHttpError(200, header, body);
-  const text: Sighting = { type: "text", characters: textLength(json.output) };
+  const text: Sighting = { type: "text", bytes: textBytes(json.output) };
   if (!isJsonObject(json.usage)) return [text];
   return [
     text,
@@ -95,7 +95,7 @@ function converseSightings(body: string | undefined, header: Header): readonly S
 function modelSightings(body: string | undefined, header: Header): readonly Sighting[] {
   const json = body === undefined ? undefined : parsed(body);
   if (json === undefined) return [];
-  const text: Sighting = { type: "text", characters: textLength(json) };
+  const text: Sighting = { type: "text", bytes: textBytes(json) };
   const usage = modelUsage(json.usage);
   return usage === undefined ? [text] : [text, ...reasoning(json), metadata(usage, servedBy(header))];
 }
@@ -120,8 +120,8 @@ function modelChunks(header: Header): Transform<Frame, Sighting> {
   let complete = false;
 
   function* read(chunk: JsonObject): Iterable<Sighting> {
-    const characters = chunkLength(chunk);
-    if (characters > 0) yield { type: "text", characters };
+    const bytes = chunkBytes(chunk);
+    if (bytes > 0) yield { type: "text", bytes };
     const usage = chunkUsage(chunk);
     if (usage !== undefined) {
       said = { ...said, ...usage };
@@ -155,10 +155,10 @@ function chunkUsage({ usage, message, metadata: nova }: JsonObject): JsonObject 
 }
 
 /** Of Claude's events only deltas have text; a signature is none. */
-function chunkLength(chunk: JsonObject): number {
-  if (typeof chunk.type !== "string") return textLength({ ...chunk, "amazon-bedrock-invocationMetrics": undefined });
+function chunkBytes(chunk: JsonObject): number {
+  if (typeof chunk.type !== "string") return textBytes({ ...chunk, "amazon-bedrock-invocationMetrics": undefined });
   const { type: _, signature: __, ...delta } = isJsonObject(chunk.delta) ? chunk.delta : {};
-  return chunk.type === "content_block_delta" ? textLength(delta) : 0;
+  return chunk.type === "content_block_delta" ? textBytes(delta) : 0;
 }
 
 function metricsUsage(metrics: JsonObject): TokenUsage {

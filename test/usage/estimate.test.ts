@@ -9,7 +9,7 @@ function tokens(...content: ContentBlock[]): number {
 }
 
 describe("estimateTokens", () => {
-  it("is a whole number, a quarter of the characters, rounded up", () => {
+  it("is a whole number, a quarter of the bytes, rounded up", () => {
     assert.deepEqual([0, 1, 4, 5, 400].map(estimateTokens), [0, 1, 1, 2, 100]);
   });
 });
@@ -24,6 +24,11 @@ describe("estimateInputTokens", () => {
       ],
     };
     assert.equal(estimateInputTokens(request), 25);
+  });
+
+  it("counts letters of other scripts by their bytes: who writes Chinese pays no quarter of it", () => {
+    assert.deepEqual([tokens({ text: "x".repeat(400) }), tokens({ text: "字".repeat(400) })], [100, 300]);
+    assert.equal(tokens({ toolResult: { toolUseId: "t", content: [{ text: "ж".repeat(400) }] } }), 200);
   });
 
   it("counts what tools, calls and results say", () => {

@@ -68,6 +68,12 @@ describe("the meter of a stream", () => {
     });
   });
 
+  it("estimates by bytes: whoever reads an answer in Chinese and leaves at its end has had no quarter of it", () => {
+    const { meter } = setUp();
+    for (const text of ["字", "数"]) meter.stage.push(delta({ text: text.repeat(40) }));
+    assert.equal(meter.total(7).usage.outputTokens, 60);
+  });
+
   it("notes the time of the first delta alone", () => {
     const { meter, clock } = setUp();
     meter.stage.push({ type: "messageStart", role: "assistant" });
