@@ -9,7 +9,7 @@ import {
   readEmbeddings,
 } from "../../src/bedrock/embeddings.ts";
 import { GatewayError } from "../../src/errors.ts";
-import { type JsonObject, parseJson } from "../../src/json.ts";
+import type { JsonObject } from "../../src/json.ts";
 
 const TEXT: EmbeddingInput = { param: "input", text: "What are the different services that you offer?" };
 const IMAGE: EmbeddingInput = { param: "input", image: { format: "png", bytes: "iVBORw0KGgo=" } };

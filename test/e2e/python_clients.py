@@ -15,7 +15,7 @@ from threading import Lock
 import anthropic
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from langchain_openai import OpenAI as CompletionModel
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
@@ -100,6 +100,12 @@ def openai_completion_stream(saw, model, more={}):
             saw["text"] += choice.text
             if choice.finish_reason is not None:
                 saw["finish_reasons"].append(choice.finish_reason)
+
+
+def openai_embeddings(saw, model, input):
+    packed = sdk().embeddings.create(model=model, input=input)
+    plain = sdk().embeddings.create(model=model, input=input, encoding_format="float")
+    saw.update(packed=[item.embedding for item in packed.data], plain=[item.embedding for item in plain.data])
 
 
 def openai_async(saw, model):
@@ -331,6 +337,12 @@ def langchain_completions(saw, model, prompts):
     saw.update(streamed="".join(llm.stream(prompts[0])))
 
 
+def langchain_embeddings(saw, model, texts):
+    embeddings = OpenAIEmbeddings(model=model, check_embedding_ctx_length=False, **DEFAULTS)
+    vectors = embeddings.embed_documents(texts)
+    saw.update(sizes=[len(vector) for vector in vectors], query_is_last=embeddings.embed_query(texts[-1]) == vectors[-1])
+
+
 def token_counts(message):
     usage = message.usage_metadata
     return None if usage is None else [usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]]
@@ -348,6 +360,7 @@ SCENARIOS = {
         openai_stream,
         openai_completion,
         openai_completion_stream,
+        openai_embeddings,
         openai_async,
         openai_tools,
         openai_parse,
@@ -368,6 +381,7 @@ SCENARIOS = {
         langchain_tools,
         langchain_structured,
         langchain_completions,
+        langchain_embeddings,
         snippet,
     ]
 }
