@@ -125,6 +125,17 @@ describe("a request without a service that has checked it", { concurrency: true 
     });
   }
 
+  it("of Bedrock's own API goes nowhere either, and is told so in AWS's shape", async () => {
+    for (const name of ["ends its stream before it answers the headers", "passes everything on and chooses no route"]) {
+      const response = await send(name, {}, `/bedrock${CONVERSE_PATH}`);
+      assert.deepEqual(
+        [response.status, response.headers.get("x-amzn-errortype"), Object.keys(JSON.parse(await response.text()))],
+        [503, "ServiceUnavailableException", ["message"]],
+      );
+      assertNothingForwarded(name);
+    }
+  });
+
   it("goes nowhere whatever its headers say", async () => {
     const name = "passes everything on and chooses no route";
     const headers = {
@@ -155,14 +166,22 @@ describe("a request without a service that has checked it", { concurrency: true 
 });
 
 /** With Bedrock's host: whatever lets a request out sends it there. fetch would set its own. */
-async function send(fault: string, headers: Readonly<Record<string, string>> = {}): Promise<Response> {
+async function send(
+  fault: string,
+  headers: Readonly<Record<string, string>> = {},
+  path = "/v1/chat/completions",
+): Promise<Response> {
   const host = new URL(simulator.url).host;
-  const { status, body, ...reply } = await rawRequest(`http://127.0.0.1:${envoy.port}${CONVERSE_PATH}`, {
+  const { status, body, ...reply } = await rawRequest(`http://127.0.0.1:${envoy.port}${path}`, {
     method: "POST",
     headers: { "content-type": "application/json", ...headers, host, "x-fault": fault },
     body: CONVERSE_BODY,
   });
-  return new Response(body, { status, headers: { "content-type": reply.headers["content-type"] ?? "" } });
+  const kept = ["content-type", "x-amzn-errortype"].flatMap((name): [string, string][] => {
+    const value = reply.headers[name];
+    return value === undefined ? [] : [[name, String(value)]];
+  });
+  return new Response(body, { status, headers: kept });
 }
 
 function assertNothingForwarded(fault: string): void {

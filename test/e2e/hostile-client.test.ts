@@ -25,7 +25,7 @@ describe("a request that goes nowhere", { concurrency: true }, () => {
       ["route: tls", "x-gateway-upstream: plaintext", "x-gateway-local-reply: UF", "bedrock_gateway: route=tls"],
       401,
     ],
-    "to Bedrock's own path": ["POST /model/amazon.nova-lite-v1%3A0/converse", [AUTHORIZED], 404],
+    "to a path of Bedrock's that runs no model": ["POST /guardrail/x/version/1/apply", [AUTHORIZED], 404],
     "to an encoded path": ["POST /v1/%63hat/completions", [AUTHORIZED], 404],
     "to a path with an encoded slash": ["POST /v1/chat/completions%2f", [AUTHORIZED], 404],
     "to a path with dots": ["POST /healthz/..;/v1/chat/completions", [AUTHORIZED], 404],
