@@ -2,12 +2,14 @@
 import { fuzzAnswer } from "./answer-stream.ts";
 import { fuzzChatBody } from "./chat-body.ts";
 import { fuzzCompletionBody } from "./completion-body.ts";
+import { fuzzEmbeddings } from "./embeddings.ts";
 import { fuzzMessages } from "./messages.ts";
 import { fuzzResponsesBody } from "./responses-body.ts";
 
 export const FUZZERS: Readonly<Record<string, (seed: number) => void>> = {
   "chat-body": fuzzChatBody,
   "completion-body": fuzzCompletionBody,
+  embeddings: fuzzEmbeddings,
   "responses-body": fuzzResponsesBody,
   messages: fuzzMessages,
   "answer-stream": fuzzAnswer,
