@@ -1,7 +1,7 @@
 /**
  * The `system` prompt and the `messages` array; the turns are still as the client ordered them.
  *
- * https://docs.anthropic.com/en/api/messages. Claude Code's first system block is a line for Anthropic's billing whose text
+ * https://docs.anthropic.com/en/api/messages. Claude Code's system prompt begins with a line for Anthropic's billing whose text
  * differs from request to request: it is left out, or no prompt behind it could ever be read from Bedrock's cache.
  * Messages of the role `system` among the turns are the user's text: most of Bedrock's models take no instructions there.
  */
@@ -10,14 +10,14 @@ import { cachePointOf } from "../cache-control.ts";
 import type { Field } from "../fields.ts";
 import { type Reading, readContent } from "./content.ts";
 
-const BILLING_LINE = "x-anthropic-billing-header";
+const BILLING_LINE = /^x-anthropic-billing-header[^\n]*\n?/;
 const ROLES = ["user", "assistant", "system"] as const;
 
 export function readSystem(system: Field, reading: Reading): SystemBlock[] {
-  const blocks = textOnly(readContent(system, "system", reading));
-  const [first] = blocks;
-  if (first === undefined || !("text" in first) || !first.text.startsWith(BILLING_LINE)) return blocks;
-  return blocks.slice(1);
+  const [first, ...others] = textOnly(readContent(system, "system", reading));
+  if (first === undefined) return [];
+  // Blank text is left to the repair.
+  return ["text" in first ? { text: first.text.replace(BILLING_LINE, "") } : first, ...others];
 }
 
 export function readMessages(body: Field, reading: Reading): Message[] {
