@@ -52,7 +52,10 @@ export interface Embedded {
 
 type Wish = Pick<EmbeddingsRequest, "purpose" | "dimensions">;
 
-/** The body of one call. `inputs` are of one kind, and no more than the model takes at once. */
+/**
+ * The body of one call. `inputs` are of one kind, and no more than the model takes at once. A model whose vectors have one
+ * length alone is not told it.
+ */
 export function embeddingBody(api: EmbeddingApi, inputs: readonly EmbeddingInput[], wish: Wish): JsonObject {
   const { purpose, dimensions } = wish;
   const texts = inputs.flatMap((input) => ("text" in input ? [input.text] : []));

@@ -17,7 +17,7 @@ export interface EmbeddingRow {
   readonly imagesPerCall: number;
   /** Characters in one text; undefined where only tokens are counted. */
   readonly maxCharacters?: number;
-  /** Lengths of vectors that can be asked for, the model's own first. With one alone there is nothing to ask. */
+  /** Lengths of vectors that can be asked for, the model's own first. */
   readonly dimensions: readonly [number, ...number[]];
 }
 

@@ -57,33 +57,25 @@ export function planEmbeddings(request: EmbeddingsRequest, model: string): Embed
       param: "model",
     });
   }
-  const { inputs, purpose, dimensions } = request;
-  const asked = fitDimensions(dimensions, row);
+  const { inputs, dimensions } = request;
+  checkDimensions(dimensions, row);
   for (const input of inputs) checkInput(input, row);
   return batchesOf(inputs, row).map((indexes) => {
     const held = indexes.flatMap((index) => inputs[index] ?? []);
-    const wish = { purpose, ...(asked !== undefined && { dimensions: asked }) };
     return {
       indexes,
-      body: Buffer.from(stringifyJson(embeddingBody(row.api, held, wish))),
+      body: Buffer.from(stringifyJson(embeddingBody(row.api, held, request))),
       read: (body, header) => readEmbeddings(body, held.length, dimensions, header),
     };
   });
 }
 
-/** Undefined where the model's own length does. */
-function fitDimensions(
-  dimensions: number | undefined,
-  { family, dimensions: known }: EmbeddingRow,
-): number | undefined {
-  if (dimensions === undefined) return undefined;
-  if (!known.includes(dimensions)) {
-    const list = known.toSorted((a, b) => a - b).join(", ");
-    throw new GatewayError("invalid_request", `dimensions must be one of those that ${family} has: ${list}.`, {
-      param: "dimensions",
-    });
-  }
-  return known.length === 1 ? undefined : dimensions;
+function checkDimensions(asked: number | undefined, { family, dimensions }: EmbeddingRow): void {
+  if (asked === undefined || dimensions.includes(asked)) return;
+  const list = dimensions.toSorted((a, b) => a - b).join(", ");
+  throw new GatewayError("invalid_request", `dimensions must be one of those that ${family} has: ${list}.`, {
+    param: "dimensions",
+  });
 }
 
 function checkInput(input: EmbeddingInput, { family, maxCharacters, imagesPerCall }: EmbeddingRow): void {
