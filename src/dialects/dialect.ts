@@ -22,6 +22,8 @@ export interface Dialect {
   errorEvents(error: GatewayError, requestId?: string): Iterable<SseEvent>;
   /** Where this API's statuses are not those of the error table. */
   errorStatus?(error: GatewayError): number;
+  /** What a body refers to of earlier answers, for `CallMeta.stored`. The body has not been checked. */
+  refersTo?(body: unknown): StoredReferences;
   /** What fills the silence in a stream; a comment where nothing is said here. */
   readonly keepAlive?: SseEvent;
   /** A header of every answer that has the request's id, besides `x-request-id`. */
@@ -58,8 +60,35 @@ export interface CallMeta {
   readonly id: string;
   /** Unix seconds. */
   readonly created: number;
+  /** Where answers may be stored: what the body refers to, as `Dialect.refersTo` says. */
+  readonly stored?: StoredAnswers;
   /** A request header by its lower-case name. */
   readonly header?: (name: string) => string | undefined;
+}
+
+/** Ids of what was answered before, which a body has instead of it. */
+export interface StoredReferences {
+  /** The answer that the request goes on from. */
+  readonly response?: string;
+  readonly items: readonly string[];
+}
+
+export interface StoredAnswers {
+  /** All items up to the end of that answer, oldest first; absent when it is not stored, or not any more. */
+  readonly conversation?: readonly unknown[];
+  /** By their ids, those that were found. */
+  readonly items: ReadonlyMap<string, unknown>;
+}
+
+/** A complete answer that is to be stored. */
+export interface AnswerToStore {
+  readonly id: string;
+  /** The answer that it goes on from. */
+  readonly previous: string | undefined;
+  /** What the request has added, then what the answer has: with those before, all that the next request refers to. */
+  readonly items: readonly unknown[];
+  /** As the client got it. */
+  readonly answer: unknown;
 }
 
 /** One decoded client request, and how to answer it. */
@@ -91,6 +120,8 @@ export interface Conversation {
   closing(): Iterable<SseEvent>;
   /** What ends it when it fails instead, where that depends on what has been sent; `Dialect.errorEvents` otherwise. */
   failing?(error: GatewayError): Iterable<SseEvent>;
+  /** Once the answer is complete, where `CallMeta.stored` was given and the client wants it kept: what to store. */
+  toStore?(): AnswerToStore | undefined;
 }
 
 /** An image that the client gave as a link. */

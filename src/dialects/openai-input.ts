@@ -10,7 +10,7 @@ import type { ContentBlock, Message } from "../bedrock/converse.ts";
 import { isTooDeep, type JsonObject, MAX_JSON_DEPTH, stringifyJson } from "../json.ts";
 import { cachePointOf } from "./cache-control.ts";
 import { decryptReasoning } from "./encrypted-reasoning.ts";
-import type { Field } from "./fields.ts";
+import { Field } from "./fields.ts";
 import { type Reading, readToolResult } from "./openai-content.ts";
 import { type History, readHistory, readPlainMessage } from "./openai-history.ts";
 import { toolName } from "./openai-tools.ts";
@@ -22,17 +22,29 @@ const SEND_ITEMS = "send the item itself (the Vercel AI SDK does with providerOp
 /** An item that says nothing. */
 const NOTHING: Message = { role: "assistant", content: [] };
 
-export function readInput(input: Field, reading: Reading): History {
-  if (typeof input.value === "string")
-    return { system: [], turns: [{ role: "user", content: [{ text: input.value }] }] };
+/** A text is the user's only message. */
+export function inputItems(input: Field): Field[] {
+  if (typeof input.value === "string") return [Field.root({ role: "user", content: input.value })];
   const items = input.items("a string or an array of items");
   if (items.length === 0) throw input.mustBe("a string or an array of at least one item");
+  return items;
+}
+
+export function readItems(items: readonly Field[], reading: Reading): History {
   return readHistory(items, reading, (item) => readItem(item, reading));
+}
+
+/** `{type: "item_reference", id}`, whose type may be left out. */
+export function isReference(item: Field): boolean {
+  const type = item.at("type");
+  if (!type.absent) return type.value === "item_reference";
+  return item.at("role").absent && !item.at("id").absent;
 }
 
 function readItem(item: Field, reading: Reading): Message {
   item.object();
   const type = item.at("type");
+  if (isReference(item)) throw item.at("id").error(`names an item that is not stored here: ${SEND_ITEMS}`);
   switch (type.value) {
     case undefined:
     case "message": {
@@ -63,8 +75,6 @@ function readItem(item: Field, reading: Reading): Message {
       const id = item.at("call_id").absent ? item.at("id") : item.at("call_id");
       return result(item, toolResultBlocks([{ text: outputText(item.at("output")) }], id.name(), false));
     }
-    case "item_reference":
-      throw type.error(`must not be "item_reference": nothing is stored here, ${SEND_ITEMS}`);
     case "compaction":
       throw type.error(
         'must not be "compaction": only the server that wrote it can read it, send the items themselves',

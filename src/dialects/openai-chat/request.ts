@@ -17,7 +17,7 @@ import type { Conversation } from "../dialect.ts";
 import { Field } from "../fields.ts";
 import type { Reading } from "../openai-content.ts";
 import { type History, systemBlocks } from "../openai-history.ts";
-import { readInput } from "../openai-input.ts";
+import { inputItems, readItems } from "../openai-input.ts";
 import { readInference, readIntent, readRequestSettings } from "../openai-settings.ts";
 import { readTools } from "../openai-tools.ts";
 import { References } from "../references.ts";
@@ -73,7 +73,9 @@ export function readRequest(value: unknown): ChatRequest {
 function readHistory(body: Field, reading: Reading): History {
   const input = body.at("input");
   const responses = body.at("messages").absent && !input.absent;
-  const { system, turns } = responses ? readInput(input, reading) : readMessages(body.at("messages"), reading);
+  const { system, turns } = responses
+    ? readItems(inputItems(input), reading)
+    : readMessages(body.at("messages"), reading);
   const beside = [body.at("instructions"), body.at("system")].flatMap((field) => systemBlocks(field, field, reading));
   // Anthropic's cache_control on the request itself: behind the last message.
   const last = turns.at(-1);

@@ -7,7 +7,7 @@ import { isJsonObject, isTooDeep, type JsonObject, type JsonValue } from "../../
 import type { Field } from "../fields.ts";
 import type { Echo } from "./types.ts";
 
-export function echoOf(body: Field, model: string): Echo {
+export function echoOf(body: Field, model: string, store: boolean): Echo {
   const reasoning = body.at("reasoning");
   const text = objectOf(body.at("text"));
   const tools = body.at("tools");
@@ -20,12 +20,12 @@ export function echoOf(body: Field, model: string): Echo {
     metadata: objectOf(body.at("metadata")),
     model,
     parallel_tool_calls: body.at("parallel_tool_calls").value !== false,
-    previous_response_id: null,
+    previous_response_id: textOf(body.at("previous_response_id")),
     prompt_cache_key: textOf(body.at("prompt_cache_key")),
     reasoning: { effort: textOf(reasoning.at("effort")), summary: textOf(reasoning.at("summary")) },
     safety_identifier: textOf(body.at("safety_identifier")),
     service_tier: textOf(body.at("service_tier")) ?? "auto",
-    store: false,
+    store,
     temperature: numberOf(body.at("temperature")),
     text: { ...text, format: text.format ?? { type: "text" } },
     tool_choice: plain(body.at("tool_choice")) ?? "auto",

@@ -2,8 +2,8 @@
  * A Responses request as a Converse request, and what its answer repeats of it.
  *
  * https://platform.openai.com/docs/api-reference/responses/create. Unknown fields are ignored and null is absent, as OpenAI
- * does it. Nothing is stored and nothing runs here: what would need that is refused by name, tools of OpenAI's own servers
- * are left out with a warning. Models' own limits are applied later.
+ * does it. Nothing runs here: what would need that is refused by name, tools of OpenAI's own servers are left out with a
+ * warning. Models' own limits are applied later.
  */
 import { limitCachePoints } from "../../bedrock/cache-points.ts";
 import { repairConversation, repairSystem } from "../../bedrock/conversation.ts";
@@ -11,37 +11,44 @@ import { toolConfig } from "../../bedrock/tool-config.ts";
 import { type ToolNames, toolNames } from "../../bedrock/tool-names.ts";
 import { isJsonObject } from "../../json.ts";
 import { readFlag, readModel } from "../call-fields.ts";
-import type { Conversation } from "../dialect.ts";
+import type { Conversation, StoredAnswers } from "../dialect.ts";
 import { Field } from "../fields.ts";
 import type { Reading } from "../openai-content.ts";
 import { systemBlocks } from "../openai-history.ts";
-import { readInput } from "../openai-input.ts";
+import { readItems } from "../openai-input.ts";
 import { readInference, readIntent, readRequestSettings } from "../openai-settings.ts";
 import { readTools, type SpecialTools } from "../openai-tools.ts";
 import { References } from "../references.ts";
 import { echoOf } from "./echo.ts";
+import { readItemsOf } from "./stored.ts";
 import type { Echo } from "./types.ts";
 
 export interface ResponsesRequest extends Omit<Conversation, "reply" | "events" | "closing"> {
   names: ToolNames;
   special: SpecialTools;
   echo: Echo;
+  /** What this request has added to the conversation. */
+  input: readonly unknown[];
 }
 
 const LOG_PROBABILITIES = "message.output_text.logprobs";
 
-export function readRequest(value: unknown): ResponsesRequest {
+/** `stored`: where answers may be stored, what the request refers to. */
+export function readRequest(value: unknown, stored?: StoredAnswers): ResponsesRequest {
   const body = Field.root(value);
   body.object("a JSON object");
   const model = readModel(body.at("model"));
   refuseUnsupported(body);
+  if (readFlag(body.at("store")) && stored === undefined)
+    throw body.at("store").error("must be false or left out: no answers are stored here");
   const stream = readFlag(body.at("stream"));
   const reading: Reading = { names: toolNames(), references: new References(), warnings: new Set() };
   const { names, references, warnings } = reading;
   const special: SpecialTools = new Map();
   const { tools, mode } = readTools(body, names, warnings, special);
   const instructions = systemBlocks(body.at("instructions"), body.at("instructions"), reading);
-  const history = readInput(body.at("input"), reading);
+  const { earlier, own } = readItemsOf(body, stored);
+  const history = readItems([...earlier, ...own], reading);
   const { messages, warnings: repairs } = repairConversation(history.turns);
   const system = repairSystem([...instructions, ...history.system]);
   const inferenceConfig = readInference(body, warnings);
@@ -64,18 +71,14 @@ export function readRequest(value: unknown): ResponsesRequest {
     warnings: [...warnings, ...repairs, ...limited.warnings],
     names,
     special,
-    echo: echoOf(body, model),
+    echo: echoOf(body, model, stored !== undefined && body.at("store").value !== false),
+    input: own.map(({ value: item }) => item),
   };
 }
 
 function refuseUnsupported(body: Field): void {
   const background = body.at("background");
   if (readFlag(background)) throw background.error("must be false: an answer is given at once or as a stream");
-  const store = body.at("store");
-  if (readFlag(store)) throw store.error("must be false or left out: no answers are stored here");
-  const previous = body.at("previous_response_id");
-  if (!previous.absent)
-    throw previous.error("must be left out: no answers are stored here, send the whole conversation as input");
   const conversation = body.at("conversation");
   if (!conversation.absent)
     throw conversation.error("must be left out: no conversations are stored here, send all of it as input");
