@@ -6,7 +6,15 @@
  */
 import { GatewayError } from "../errors.ts";
 import { formatUsd } from "../money.ts";
-import type { Budget, BudgetState, CallClosing, Key, OpenedCall, TokenUsage } from "../store/store.ts";
+import {
+  type Budget,
+  type BudgetState,
+  type CallClosing,
+  type Key,
+  type OpenedCall,
+  StoreConflict,
+  type TokenUsage,
+} from "../store/store.ts";
 import type { CallObserver, ObservedCall } from "../telemetry/conventions.ts";
 import { chargedTier, costOfCall, isPriced, type PricedRequest, reservationOf } from "./call-cost.ts";
 import type { Ledger } from "./ledger.ts";
@@ -123,6 +131,10 @@ async function opening({ onNotOpened }: CallRecorderOptions, opened: Promise<Ope
   try {
     return await opened;
   } catch (cause) {
+    if (cause instanceof StoreConflict) {
+      const message = "The x-request-id of this request is another call's: give each request its own, or none.";
+      throw new GatewayError("invalid_request", message, { cause });
+    }
     onNotOpened();
     const message = "The gateway can't write its ledger and forwards nothing until it can.";
     throw new GatewayError("unavailable", message, { cause, retryAfter: RETRY_SECONDS });

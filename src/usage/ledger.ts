@@ -12,6 +12,7 @@ import {
   type CallOpening,
   type CallStore,
   type OpenedCall,
+  StoreConflict,
   StoreUnavailable,
 } from "../store/store.ts";
 import { createClosingQueue } from "./closing-queue.ts";
@@ -25,7 +26,10 @@ export interface Ledger {
   readonly waiting: number;
   /** The database took no row when it was last asked. */
   readonly failing: boolean;
-  /** Rejects with StoreUnavailable, at once where closings already wait for a database that is lost. */
+  /**
+   * Rejects with StoreUnavailable, at once where closings already wait for a database that is lost; with StoreConflict where
+   * the id is another call's.
+   */
   open(call: CallOpening): Promise<OpenedCall>;
   /** Resolves when the row is committed or its closing waits. Rejects when no database would take it. */
   close(id: string, closing: CallClosing): Promise<void>;
@@ -56,6 +60,8 @@ export function createLedger(calls: CallStore, options: LedgerOptions = {}): Led
   const { onFault = () => {}, onWaiting = () => {}, onWritten = () => {} } = options;
   const queue = createClosingQueue({ calls, retryMs, random, onFault, onWaiting, onWritten });
   const closings = new Set<Promise<void>>();
+  /** Ids of calls that run. */
+  const running = new Set<string>();
 
   /** The row may have been written although nobody heard of it: then it must not stay open for a call that never was. */
   function neverForwarded(id: string): void {
@@ -77,6 +83,17 @@ export function createLedger(calls: CallStore, options: LedgerOptions = {}): Led
   async function lateOpening(id: string, opening: Promise<OpenedCall>): Promise<void> {
     const { opened } = await opening.catch((error: unknown) => ({ opened: error instanceof StoreUnavailable }));
     if (opened) neverForwarded(id);
+  }
+
+  async function openInTime(call: CallOpening): Promise<OpenedCall> {
+    const opening = calls.open(call);
+    const opened = await within(opening, openTimeoutMs).catch((error: unknown) => {
+      if (error instanceof StoreUnavailable) neverForwarded(call.id);
+      throw error;
+    });
+    if (opened !== LATE) return opened;
+    void lateOpening(call.id, opening);
+    throw new StoreUnavailable(`the database took longer than ${openTimeoutMs} ms to open a call`);
   }
 
   async function write(id: string, closing: CallClosing): Promise<void> {
@@ -101,16 +118,20 @@ export function createLedger(calls: CallStore, options: LedgerOptions = {}): Led
       if (queue.failing || queue.size >= maxWaiting) {
         throw new StoreUnavailable(`${queue.size} calls wait for the database to be closed in`);
       }
-      const opening = calls.open(call);
-      const opened = await within(opening, openTimeoutMs).catch((error: unknown) => {
-        if (error instanceof StoreUnavailable) neverForwarded(call.id);
-        throw error;
-      });
-      if (opened !== LATE) return opened;
-      void lateOpening(call.id, opening);
-      throw new StoreUnavailable(`the database took longer than ${openTimeoutMs} ms to open a call`);
+      // The store would take it for the first one, asked for again, and both would share a row.
+      if (running.has(call.id)) throw new StoreConflict(`call ${call.id} runs already`);
+      running.add(call.id);
+      let opened = false;
+      try {
+        const outcome = await openInTime(call);
+        opened = outcome.opened;
+        return outcome;
+      } finally {
+        if (!opened) running.delete(call.id);
+      }
     },
     close(id, closing) {
+      running.delete(id);
       const closed = write(id, closing).finally(() => closings.delete(closed));
       closings.add(closed);
       return closed;

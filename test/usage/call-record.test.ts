@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { GatewayError } from "../../src/errors.ts";
-import type { Budget, BudgetState, CallClosing, CallOpening, OpenedCall } from "../../src/store/store.ts";
+import {
+  type Budget,
+  type BudgetState,
+  type CallClosing,
+  type CallOpening,
+  type OpenedCall,
+  StoreConflict,
+} from "../../src/store/store.ts";
 import { type CallStart, createCallRecorder, type ObserveCall } from "../../src/usage/call-record.ts";
 import { createPrices, type Prices } from "../../src/usage/prices.ts";
 
@@ -114,6 +121,16 @@ describe("opening a call's record", () => {
         return true;
       });
     }
+  });
+
+  it("refuses a request whose id another call has, which is no fault of the database", async () => {
+    const { recorder, faults } = setUp({
+      open: async () => {
+        throw new StoreConflict("call r-1 runs already");
+      },
+    });
+    await assert.rejects(recorder.open(START), { code: "invalid_request", message: /x-request-id/ });
+    assert.deepEqual(faults, []);
   });
 
   it("fails with unavailable when the row can't be written", async () => {

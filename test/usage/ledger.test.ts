@@ -56,6 +56,18 @@ describe("createLedger", () => {
     assert.deepEqual((await store.calls.get("call-1"))?.closing, CLOSING);
   });
 
+  it("opens no second call by an id that one has, while that runs and afterwards", async (t) => {
+    const { ledger, keyId } = await openLedger(t);
+    const twice = await Promise.allSettled([ledger.open(call("call-1", keyId)), ledger.open(call("call-1", keyId))]);
+    assert.deepEqual(
+      twice.map(({ status }) => status),
+      ["fulfilled", "rejected"],
+    );
+    await assert.rejects(ledger.open(call("call-1", keyId)), { name: "StoreConflict" });
+    await ledger.close("call-1", CLOSING);
+    await assert.rejects(ledger.open(call("call-1", keyId)), { name: "StoreConflict" });
+  });
+
   it("rejects the closing of a call that was never opened", async (t) => {
     const { ledger } = await openLedger(t);
     await assert.rejects(ledger.close("call-1", CLOSING), /call-1.*never opened/);
