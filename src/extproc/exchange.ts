@@ -50,6 +50,7 @@ import { Call, type CallServices } from "./call.ts";
 import type { Forwarding } from "./forwarding.ts";
 import { corsHeaders, headersToRemove, headerText, LOCAL_REPLY_HEADER, preflightHeaders } from "./headers.ts";
 import { NATIVE, NativeCall, type NativeCallServices } from "./native-call.ts";
+import { nativeList } from "./native-lists.ts";
 import { Outlet } from "./outlet.ts";
 import { dialectOf, findRoute, isNative, type Route } from "./routes.ts";
 import type { Exchange, Send } from "./server.ts";
@@ -396,6 +397,8 @@ class HttpExchange implements Exchange {
         return jsonAnswer(200, { status: "ok" });
       case "models":
         return jsonAnswer(200, this.#modelList(await this.#models()));
+      case "native_list":
+        return jsonAnswer(200, nativeList(route.list, await this.#models(), this.#query()));
       case "model": {
         const model = (await this.#models()).find(({ id }) => id === route.id);
         const { listing } = this.#dialect ?? {};
@@ -410,8 +413,11 @@ class HttpExchange implements Exchange {
   }
 
   #modelList(models: readonly CatalogModel[]): unknown {
-    const query = new URLSearchParams(this.#request.get(":path")?.split("?")[1]);
-    return this.#dialect?.listing?.list(models, query) ?? modelList(models);
+    return this.#dialect?.listing?.list(models, this.#query()) ?? modelList(models);
+  }
+
+  #query(): URLSearchParams {
+    return new URLSearchParams(this.#request.get(":path")?.split("?")[1]);
   }
 
   /** Those that the key may use. */
@@ -438,7 +444,7 @@ class HttpExchange implements Exchange {
     this.#outlet.respond(answer, { key_id: this.#caller?.key.id, error: error?.code });
   }
 
-  /** A failure of what is not yet on its way; a bug where it is. Never throws. */
+  /** A failure of what is not yet on its way; a bug where it is. Throws only where an answer can't be ended any more. */
   async #fail(cause: unknown): Promise<void> {
     const error = toGatewayError(cause);
     if (this.#phase === "response_headers" || this.#phase === "response_body") {

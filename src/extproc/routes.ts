@@ -8,6 +8,7 @@
 import { MODEL_OPERATIONS, type ModelOperation } from "../bedrock/model-call.ts";
 import type { Counting, Dialect } from "../dialects/dialect.ts";
 import { GatewayError } from "../errors.ts";
+import { NATIVE_LISTS, type NativeList } from "./native-lists.ts";
 
 export type Route =
   | { readonly kind: "preflight" }
@@ -19,7 +20,8 @@ export type Route =
   /** A prompt's tokens, and no call. */
   | { readonly kind: "count"; readonly dialect: Dialect; readonly counting: Counting }
   /** Bedrock's own API. */
-  | { readonly kind: "native"; readonly operation: ModelOperation; readonly model: string };
+  | { readonly kind: "native"; readonly operation: ModelOperation; readonly model: string }
+  | { readonly kind: "native_list"; readonly list: NativeList };
 
 const POSTED: readonly Route["kind"][] = ["call", "count", "native"];
 
@@ -57,7 +59,7 @@ export function isNative(target: string): boolean {
 }
 
 function matchPath(pathname: string, dialects: readonly Dialect[]): Route | undefined {
-  if (isNative(pathname)) return nativeRoute(pathname.replace(/^\/bedrock(?=\/)/, ""));
+  if (isNative(pathname)) return nativeListRoute(pathname) ?? nativeRoute(pathname.replace(/^\/bedrock(?=\/)/, ""));
   const path = withoutVersion(pathname);
   if (path === "") return { kind: "root" };
   if (path === "/healthz") return { kind: "health" };
@@ -73,6 +75,12 @@ function countRoute(path: string, dialects: readonly Dialect[]): Route | undefin
     if (counting?.paths.includes(path)) return { kind: "count", dialect, counting };
   }
   return undefined;
+}
+
+/** Below /bedrock alone, where a client sends all that it asks of AWS. */
+function nativeListRoute(pathname: string): Route | undefined {
+  const list = NATIVE_LISTS.find((name) => pathname === `/bedrock/${name}`);
+  return list && { kind: "native_list", list };
 }
 
 /** An ARN's slashes may come as they are: the operation is what follows the last one. */

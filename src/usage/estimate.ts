@@ -45,7 +45,7 @@ function blockBytes(block: ContentBlock | ToolResultContent): number {
   return 0;
 }
 
-/** A longer string without a space is no text: base64 of an image, most likely. */
+/** A longer one of ASCII without a space is no text: base64 of an image, most likely. */
 const LONGEST_WORD = 4_096;
 
 /**
@@ -54,7 +54,7 @@ const LONGEST_WORD = 4_096;
  */
 export function textBytes(value: JsonValue | undefined): number {
   if (typeof value === "string") {
-    const isText = value.length <= LONGEST_WORD || /\s/.test(value.slice(0, LONGEST_WORD));
+    const isText = value.length <= LONGEST_WORD || !/^[!-~]*$/.test(value.slice(0, LONGEST_WORD));
     return isText ? bytesOf(value) : TOKENS_PER_IMAGE * BYTES_PER_TOKEN;
   }
   if (Array.isArray(value)) return value.reduce((sum: number, item) => sum + textBytes(item), 0);

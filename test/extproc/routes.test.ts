@@ -159,7 +159,8 @@ describe("Bedrock's own paths", () => {
     "/model/m/converse/",
     "/model/m/count-tokens",
     "/model/%zz/converse",
-    "/bedrock/foundation-models",
+    "/bedrock/foundation-models/x",
+    "/inference-profiles/",
     "/bedrock/healthz",
     "/bedrock/v1/chat/completions",
     "/bedrock/bedrock/model/m/converse",
@@ -170,9 +171,15 @@ describe("Bedrock's own paths", () => {
         () => find("POST", path),
         (error) => error instanceof GatewayError && error.code === "unknown_path",
       );
-      assert.equal(isNative(path), !path.startsWith("/v1"));
+      assert.equal(isNative(path), /^\/(bedrock|model)/.test(path));
     });
   }
+
+  it("list what there is to call", () => {
+    for (const list of ["inference-profiles", "foundation-models"] as const) {
+      assert.deepEqual(find("GET", `/bedrock/${list}?type=SYSTEM_DEFINED`), { kind: "native_list", list });
+    }
+  });
 
   it("take POST alone", () => {
     assert.throws(
