@@ -125,6 +125,74 @@ describe("LangChain for JavaScript", { concurrency: true }, () => {
   });
 });
 
+describe("LangChain for JavaScript with useResponsesApi", { concurrency: true }, () => {
+  const THINKS_AND_CALLS = [
+    { reasoningContent: { reasoningText: { text: "I should look.", signature: "c2lnbmVk" } } },
+    { text: "Let me look." },
+    { toolUse: { toolUseId: "tooluse_1", name: "get_weather", input: { city: "Oslo" } } },
+  ];
+
+  for (const streaming of [false, true]) {
+    const title = streaming
+      ? "goes on without thinking, streamed: it keeps no reasoning of a stream"
+      : "goes on thinking";
+    it(`${title}, when a tool's result comes back`, async () => {
+      const model = `anthropic.claude-sonnet-4-5-${uniqueModel()}`;
+      const answers: Answer[] = [
+        { kind: "message", content: THINKS_AND_CALLS },
+        says("Four degrees.", { usage: USAGE }),
+      ];
+      gateway.simulator.scriptModel(model, answers);
+      const bound = responsesModel(model).bindTools([getWeather]);
+      const complete = async (messages: (HumanMessage | AIMessageChunk | ToolMessage)[]) =>
+        streaming ? joined(await bound.stream(messages)) : bound.invoke(messages);
+
+      const first = await complete([new HumanMessage(QUESTION)]);
+      const [call] = first.tool_calls ?? [];
+      assert.deepEqual([call?.id, call?.name, call?.args], ["tooluse_1", "get_weather", { city: "Oslo" }]);
+      const result = new ToolMessage({ tool_call_id: "tooluse_1", content: '{"celsius":4}' });
+      const second = await complete([new HumanMessage(QUESTION), first, result]);
+      assert.equal(second.text, "Four degrees.");
+      assert.partialDeepStrictEqual(second.usage_metadata, { input_tokens: 11, output_tokens: 5, total_tokens: 16 });
+
+      const sent = requestsOf(model)[1]?.json;
+      assert.ok(isJsonObject(sent) && Array.isArray(sent.messages));
+      assert.deepEqual(sent.messages[1].content, streaming ? THINKS_AND_CALLS.slice(1) : THINKS_AND_CALLS);
+    });
+  }
+
+  it("rejects inside a stream that fails, after the text that came before", async () => {
+    const model = script({
+      kind: "events",
+      steps: [
+        { event: "messageStart", payload: { role: "assistant" } },
+        { event: "contentBlockDelta", payload: { contentBlockIndex: 0, delta: { text: "Four" } } },
+        { exception: "modelStreamErrorException", payload: { message: "The model failed." } },
+      ],
+    });
+    let text = "";
+    const reading = async () => {
+      for await (const chunk of await responsesModel(model).stream(QUESTION)) text += chunk.text;
+    };
+    await assert.rejects(reading, /The model failed\./);
+    assert.equal(text, "Four");
+  });
+});
+
+function responsesModel(model: string): ChatOpenAI {
+  return new ChatOpenAI({
+    model,
+    apiKey: gateway.key,
+    useResponsesApi: true,
+    // Answers are not stored: it sends the items themselves.
+    zdrEnabled: true,
+    reasoning: { effort: "low", summary: "auto" },
+    maxRetries: 0,
+    timeout: 30_000,
+    configuration: { baseURL: `${gateway.url}/v1` },
+  });
+}
+
 function chatModel(model: string, apiKey = gateway.key): ChatOpenAI {
   // By itself it would wait for ten minutes.
   return new ChatOpenAI({
