@@ -113,6 +113,13 @@ describe("a Messages exchange", () => {
     });
   }
 
+  it("has the ledger's row say the status that the client got", async (t) => {
+    const down = responseHeaders(503, "application/json", { "x-amzn-errortype": "ServiceUnavailableException" });
+    const { sent, closed } = await at(t, [messages(), body(), down, piece('{"message":"Busy."}', true)]);
+    assert.equal(responded(sent).status, 529);
+    assert.deepEqual([closed[0]?.httpStatus, closed[0]?.errorCode], [529, "upstream_unavailable"]);
+  });
+
   it("has a refusal's line say the status that the client got", async (t) => {
     const admit = () => Promise.reject(new GatewayError("unavailable", "Not now."));
     const { refused, sent } = await at(t, [messages()], { limiter: { admit, lost: false, close: async () => {} } });
