@@ -376,7 +376,7 @@ describe("prices", () => {
       /^f:6:37: prices\[4\]\.from must be a UTC date such as 2026-12-01, got "2026-02-30"/,
       /^f:7:37: prices\[5\]\.from must be a UTC date/,
       /^f:8:37: prices\[6\]\.cache_write is not a key that is known here, did you mean cache_write_(5m|1h)\?/,
-      /^f:9:37: prices\[7\]\.service_tier must be default, priority or flex, got "batch"/,
+      /^f:9:37: prices\[7\]\.service_tier must be default, priority, flex or optimized, got "batch"/,
       /^f:10:16: prices\[8\]\.input must be USD/,
       /^f:11:5: prices\[9\]\.match is missing/,
     ];

@@ -127,7 +127,7 @@ const price = section(
   {
     match: modelPattern,
     from: v.nullish(date),
-    service_tier: v.nullish(oneOf([DEFAULT_TIER, "priority", "flex"]), DEFAULT_TIER),
+    service_tier: v.nullish(oneOf([DEFAULT_TIER, "priority", "flex", "optimized"]), DEFAULT_TIER),
     input: usdPerMillion,
     output: usdPerMillion,
     cache_read: v.nullish(usdPerMillion),
