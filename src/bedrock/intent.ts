@@ -13,6 +13,8 @@ export interface Intent {
   readonly outputEffort?: Exclude<Effort, "none">;
   /** Anthropic's `thinking`, as the client wrote it. */
   readonly thinking?: Thinking;
+  /** Anthropic's word for how its thinking is shown. */
+  readonly thinkingDisplay?: "summarized" | "omitted";
   /** The answer's form. Absent: text. */
   readonly format?: AnswerFormat;
   /** False: at most one tool call in a turn. */

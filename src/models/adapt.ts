@@ -74,8 +74,8 @@ export function adapt({ request, intent, capabilities, stream, model }: Adaptati
     request.additionalModelRequestFields,
     capabilities.anthropic && intent.betas !== undefined ? { anthropic_beta: intent.betas } : undefined,
     intent.modelFields,
-    thinking.fields,
-    inference.fields,
+    withDisplay(thinking.fields, intent, capabilities),
+    withDisplay(inference.fields, intent, capabilities),
     singleCallFields(tools.toolConfig && format.toolConfig, intent.parallelToolCalls, capabilities, warn),
   );
   const outputConfig = {
@@ -157,6 +157,14 @@ function placeSystem(
   if (supported || system.length === 0 || first === undefined) return { system, messages };
   const text = system.flatMap((block) => ("text" in block ? [block.text] : [])).join("\n\n");
   return { system: [], messages: [{ ...first, content: [{ text }, ...first.content] }, ...rest] };
+}
+
+/** Newer Claude models show nothing of their thinking unless they are asked to. */
+function withDisplay(fields: JsonObject, { thinkingDisplay }: Intent, { anthropic }: Capabilities): JsonObject {
+  const { thinking } = fields;
+  if (thinkingDisplay === undefined || !anthropic || !isJsonObject(thinking)) return fields;
+  if (thinking.type !== "enabled" && thinking.type !== "adaptive") return fields;
+  return { ...fields, thinking: { ...thinking, display: thinkingDisplay } };
 }
 
 /** Later fields win; Nova's inferenceConfig may come from two sides. */

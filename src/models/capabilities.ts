@@ -29,7 +29,7 @@ export interface Capabilities {
   /** The longest answer; undefined where nobody says. */
   readonly maxTokens?: number;
 
-  /** It knows Anthropic's own fields: `anthropic_beta` in a request, `stop_sequence` in an answer. */
+  /** It knows Anthropic's own fields: `anthropic_beta` and `thinking.display` in a request, `stop_sequence` in an answer. */
   readonly anthropic: boolean;
 
   readonly images: boolean;

@@ -99,6 +99,10 @@ const TEXTS: readonly (readonly [RegExp, Teaching])[] = [
   ],
   // One client's preview, which may be unknown to this model: the next one's may be known.
   [
+    refusal("thinking[\\w.]{0,40}\\.display: Extra inputs"),
+    () => ({ capabilities: { anthropic: false }, passing: true }),
+  ],
+  [
     refusal("invalid beta flag|Unexpected value\\(s\\) .{0,200} for the `?anthropic-beta"),
     () => ({ capabilities: { anthropic: false }, passing: true }),
   ],

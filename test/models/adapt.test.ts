@@ -67,6 +67,21 @@ describe("a request that a model takes as it is", () => {
     );
   });
 
+  it("tells Claude how to show its thinking, while it thinks", () => {
+    const thinking = (model: string, intent: Intent) =>
+      adaptTo(model, { intent: { ...intent, thinkingDisplay: "summarized" } }).request.additionalModelRequestFields;
+    const budget: Intent = { thinking: { type: "enabled", budgetTokens: 2_048 } };
+    assert.deepEqual(thinking(CLAUDE_4_5, budget)?.thinking, {
+      type: "enabled",
+      budget_tokens: 2_048,
+      display: "summarized",
+    });
+    assert.deepEqual(thinking(OPUS_5, { effort: "high" })?.thinking, { type: "adaptive", display: "summarized" });
+    assert.deepEqual(thinking(OPUS_5, { effort: "none" })?.thinking, { type: "disabled" });
+    assert.equal(thinking(CLAUDE_4_5, {}), undefined);
+    assert.deepEqual(thinking(GPT_OSS, budget), { reasoning_effort: "low" });
+  });
+
   it("sends Anthropic's betas to Claude alone, and a client's own field before them", () => {
     const fields = (model: string, intent: Intent) => adaptTo(model, { intent }).request.additionalModelRequestFields;
     assert.deepEqual(fields(CLAUDE_4_5, { betas: ["a"] }), { anthropic_beta: ["a"] });

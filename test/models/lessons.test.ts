@@ -37,6 +37,10 @@ describe("a refusal", () => {
       "This model doesn't support the searchResult content block that you provided. Remove it and try again.",
       { capabilities: { searchResults: false } },
     ],
+    [
+      `${MODEL_SAYS}thinking.adaptive.display: Extra inputs are not permitted`,
+      { capabilities: { anthropic: false }, passing: true },
+    ],
     ["invalid beta flag", { capabilities: { anthropic: false }, passing: true }],
     [
       `${MODEL_SAYS}Unexpected value(s) \`effort-2025-11-24\` for the \`anthropic-beta\` header.`,

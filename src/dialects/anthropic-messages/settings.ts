@@ -15,6 +15,7 @@ import type { Field } from "../fields.ts";
 import { readAnswerFormat, readEffort, readThinkingMode } from "../intent-fields.ts";
 
 const MAX_STOP_SEQUENCES = 2500;
+const DISPLAYS = ["summarized", "omitted"] as const;
 
 /**
  * Previews that Bedrock takes in a Converse request's `anthropic_beta`. It refuses a name that it does not know, and
@@ -54,6 +55,7 @@ export function readInference(body: Field): InferenceConfig {
 export function readIntent(body: Field, parallel: boolean, meta: CallMeta): Intent {
   const effort = readOutputEffort(body.at("output_config").at("effort"));
   const thinking = readThinking(body.at("thinking"));
+  const display = body.at("thinking").at("display");
   const format = readAnswerFormat(
     body.at("output_config").at("format").absent ? body.at("output_format") : body.at("output_config").at("format"),
   );
@@ -63,6 +65,7 @@ export function readIntent(body: Field, parallel: boolean, meta: CallMeta): Inte
   return {
     ...(effort !== undefined && (thinking === undefined ? { outputEffort: effort } : { effort })),
     ...(thinking !== undefined && { thinking }),
+    ...(!display.absent && { thinkingDisplay: display.oneOf(DISPLAYS) }),
     ...(format !== undefined && { format }),
     ...(!parallel && { parallelToolCalls: false }),
     ...(topK !== undefined && { topK }),
