@@ -27,6 +27,8 @@ const OPENING_TAG = "<middle>";
 const CURSOR = "<|cursor|>";
 /** How much a model may say before the tag. What is longer is the answer itself, without tags. */
 const MAX_PREAMBLE = 160;
+/** No longer than a preamble, so that it is there whole when it is looked for. */
+const FENCE = /^\s{0,40}```[^\n]{0,80}\n/;
 
 const SYSTEM = [
   `You are the autocompletion of an editor. You are given a document in which ${CURSOR} marks the cursor.`,
@@ -155,12 +157,13 @@ function insideTags({ open, close, preamble, indent, ownBreakFollows }: Tags): T
       phase = "opened";
       return opened();
     }
-    const mayStillOpen = held.length <= preamble || open.startsWith(held.trimStart());
+    const talk = held.length - heldBack(held, [open]);
+    const mayStillOpen = talk <= preamble || held.slice(0, talk).trim() === "";
     return mayStillOpen ? "" : untagged();
   }
 
   function untagged(): string {
-    const fence = preamble > 0 ? /^\s*```[^\n]*\n/.exec(held) : null;
+    const fence = preamble > 0 ? FENCE.exec(held) : null;
     if (fence !== null) {
       held = held.slice(fence[0].length);
       ending = "\n```";
