@@ -38,6 +38,7 @@ const WORDS = [
   " ",
   "a",
   "END",
+  "x".repeat(79),
 ];
 
 /** One body, made from the seed. Throws when the dialect does not keep its promise. */
