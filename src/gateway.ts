@@ -19,7 +19,7 @@ import { type Egress, type IncomingAnswer, sendThrough } from "./bedrock/egress.
 import { type Endpoint, regionalEndpoint } from "./bedrock/endpoints.ts";
 import { createModelCalls } from "./bedrock/model-call.ts";
 import type { AwsConfig, Config, Environment } from "./config.ts";
-import { dialects } from "./dialects/index.ts";
+import { dialects, embeddingsDialects } from "./dialects/index.ts";
 import { createExchange, type Refusal } from "./extproc/exchange.ts";
 import { startExtProcServer } from "./extproc/server.ts";
 import type { Logger } from "./log.ts";
@@ -149,6 +149,7 @@ export async function startGateway({
 
     const services = {
       dialects,
+      embeddings: embeddingsDialects,
       authenticator: createAuthenticator({
         store,
         now,

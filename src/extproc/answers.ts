@@ -25,7 +25,7 @@ export function emptyAnswer(status: number, headers: Readonly<Record<string, str
 }
 
 /** How a path's errors look: as its dialect writes them, or as Bedrock does. */
-export interface ErrorShape extends Pick<Dialect, "name" | "errorBody" | "errorStatus"> {
+export interface ErrorShape extends Pick<Dialect, "name" | "errorBody" | "errorStatus" | "requestIdHeader"> {
   errorHeaders?(error: GatewayError): Record<string, string>;
 }
 

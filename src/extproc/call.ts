@@ -20,7 +20,7 @@ import { encodeEvent, KEEP_ALIVE, sse } from "../dialects/sse.ts";
 import { type ErrorCode, GatewayError, toGatewayError } from "../errors.ts";
 import type { Attempt, CallPlan, Planner } from "../models/call-plan.ts";
 import { withoutParts } from "../models/lessons.ts";
-import type { Target } from "../models/targets.ts";
+import { publicName, type Target } from "../models/targets.ts";
 import { formatUsd } from "../money.ts";
 import type { Budget } from "../store/store.ts";
 import { chain } from "../transform.ts";
@@ -451,9 +451,4 @@ async function* unbroken(body: Readable, onBroken: () => void): AsyncIterable<Bu
     onBroken();
     throw new GatewayError("upstream_invalid_response", "Amazon Bedrock's answer broke off.", { cause });
   }
-}
-
-/** An ARN that the client did not write itself would tell it the account. */
-function publicName({ modelId, foundationModel }: Target): string {
-  return modelId.startsWith("arn:") ? (foundationModel ?? "an inference profile") : modelId;
 }

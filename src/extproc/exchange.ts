@@ -16,58 +16,38 @@
  * events a phase takes; any other one fails loudly before anything has changed. Envoy's own replies (413 while a body is
  * read, 503 when Bedrock can't be reached) arrive as response headers that carry a marker.
  */
-import { setImmediate } from "node:timers/promises";
-import { assertModelAllowed, isModelAllowed } from "../access/allowed-models.ts";
 import type { Authenticator, Caller } from "../access/authenticate.ts";
 import type { BudgetGate } from "../access/budgets.ts";
 import { credentialFrom } from "../access/credential.ts";
 import type { Admission, Limiter } from "../access/limits.ts";
-import { readNativeBody } from "../bedrock/native-body.ts";
-import type { Conversation, Counting, Dialect, StoredObject } from "../dialects/dialect.ts";
-import { type ErrorCode, GatewayError, type ReachedLimit, toGatewayError } from "../errors.ts";
-import { matchesGlob } from "../glob.ts";
-import { parseJson } from "../json.ts";
-import type { ImageFetcher } from "../media/fetch-image.ts";
-import type { Catalog, CatalogModel } from "../models/catalog.ts";
-import { assertModelId } from "../models/model-id.ts";
-import type { Target, Targets } from "../models/targets.ts";
-import type { ObservedCall } from "../telemetry/conventions.ts";
+import { type ErrorCode, GatewayError, type ReachedLimit, toGatewayError, unreachable } from "../errors.ts";
 import type { ExchangeSpan, Tracing } from "../telemetry/tracing.ts";
+import type { Admitted, Begun, OwnCalls } from "./admitted.ts";
 import type { AnswerReader } from "./answer-reader.ts";
-import {
-  type Answer,
-  type ErrorShape,
-  emptyAnswer,
-  errorAnswer,
-  hadBeenSent,
-  jsonAnswer,
-  localReplyError,
-  modelList,
-  modelObject,
-  statusOf,
-} from "./answers.ts";
-import { Call, type CallServices } from "./call.ts";
+import { type Answer, type ErrorShape, errorAnswer, hadBeenSent, localReplyError, statusOf } from "./answers.ts";
+import { beginConversation, beginCount, type ConversationServices } from "./begin-conversation.ts";
+import { beginEmbeddings } from "./begin-embeddings.ts";
+import { beginNative, type NativeServices } from "./begin-native.ts";
+import type { EmbeddingsServices } from "./embeddings-call.ts";
 import type { Forwarding } from "./forwarding.ts";
-import { corsHeaders, headersToRemove, headerText, LOCAL_REPLY_HEADER, preflightHeaders } from "./headers.ts";
-import { NATIVE, NativeCall, type NativeCallServices } from "./native-call.ts";
-import { nativeList } from "./native-lists.ts";
+import { corsHeaders, headersToRemove, LOCAL_REPLY_HEADER } from "./headers.ts";
+import { type LocalServices, localAnswer } from "./local-answers.ts";
+import { NATIVE } from "./native-call.ts";
 import { Outlet } from "./outlet.ts";
-import { dialectOf, findRoute, isNative, type Route } from "./routes.ts";
+import { type BodyRoute, type Dialects, dialectOf, findRoute, isNative, takesBody } from "./routes.ts";
 import type { Exchange, Send } from "./server.ts";
-import { countTokens } from "./token-count.ts";
 import type { EnvoyEvent, Headers, Reply } from "./wire.ts";
 
-export interface ExchangeServices extends CallServices, NativeCallServices {
-  readonly dialects: readonly Dialect[];
+export interface ExchangeServices
+  extends Dialects,
+    LocalServices,
+    ConversationServices,
+    NativeServices,
+    EmbeddingsServices {
   readonly authenticator: Authenticator;
   readonly budgets: BudgetGate;
   readonly limiter: Limiter;
   readonly tracing: Tracing;
-  readonly catalog: Catalog;
-  readonly targets: Targets;
-  readonly fetchImage: ImageFetcher;
-  /** S3 buckets that clients may name; `*` stands for any characters. */
-  readonly buckets: readonly string[];
   /** False while the service drains and another replica should have taken over: new requests are refused. */
   readonly accepting: () => boolean;
   /** One line for each request that was answered without being forwarded, because something is wrong with it. */
@@ -88,7 +68,6 @@ export interface Refusal {
 
 type Phase = "request_headers" | "request_body" | "response_headers" | "response_body" | "done";
 type EventType = EnvoyEvent["type"];
-type NativeRoute = Extract<Route, { kind: "native" }>;
 
 /** The events that each phase takes. `done` takes and ignores all. */
 export const PHASES: Readonly<Record<Phase, readonly EventType[]>> = {
@@ -106,16 +85,6 @@ export const PHASES: Readonly<Record<Phase, readonly EventType[]>> = {
   ],
 };
 
-/** As many images as Converse takes. */
-const MAX_REMOTE_IMAGES = 20;
-
-/** Above the longest time that an operator can give to a fetch, below Envoy's max_message_timeout. */
-const FETCH_SECONDS = 90;
-
-const LARGE_BODY_BYTES = 1024 * 1024;
-
-const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
-
 export function createExchange(services: ExchangeServices, send: Send): Exchange {
   return new HttpExchange(services, send);
 }
@@ -130,15 +99,14 @@ class HttpExchange implements Exchange {
   // Known from the phase on that its name says.
   #request: Headers = new Map();
   #requestId = "";
-  #dialect: Dialect | undefined;
-  #counting: Counting | undefined;
-  #native: NativeRoute | undefined;
+  #route: BodyRoute | undefined;
   /** How errors of this path look. */
   #shape: ErrorShape | undefined;
   #caller: Caller | undefined;
   #admission: Admission | undefined;
   #span: ExchangeSpan | undefined;
   #call: Forwarding | undefined;
+  #own: OwnCalls | undefined;
   #reader: AnswerReader | undefined;
 
   constructor(services: ExchangeServices, send: Send) {
@@ -171,7 +139,7 @@ class HttpExchange implements Exchange {
     this.#closed = true;
     this.#admission?.release();
     if (this.#outlet.finished) return;
-    void this.#call?.interrupted();
+    void (this.#call ?? this.#own)?.interrupted();
     this.#endSpan(this.#outlet.status ?? 499, "interrupted");
     this.#outlet.close();
   }
@@ -208,30 +176,33 @@ class HttpExchange implements Exchange {
   }
 
   async #onRequestHeaders(headers: Headers, endOfStream: boolean): Promise<void> {
-    const { accepting, dialects, tracing } = this.#services;
+    const services = this.#services;
+    const { accepting, dialects, tracing } = services;
     const target = headers.get(":path") ?? "/";
     this.#request = headers;
     this.#requestId = headers.get("x-request-id") ?? crypto.randomUUID();
-    this.#dialect = dialectOf(target, dialects);
     const native = isNative(target);
+    const dialect = dialectOf(target, services);
     this.#span = tracing.exchange({
       header: (name) => headers.get(name),
-      route: native ? "/model/{id}" : this.#dialect && `/v1${this.#dialect.paths[0]}`,
+      route: native ? "/model/{id}" : dialect && `/v1${dialect.paths[0]}`,
     });
     Object.assign(this.#outlet.headers, corsHeaders(headers));
     // Where the path is no API's: the list of models, and errors, in the shape that the client knows.
-    if (!native) this.#dialect ??= dialects.find(({ listing }) => listing?.asked((name) => headers.get(name)));
-    this.#shape = native ? NATIVE : this.#dialect;
-    const idHeader = this.#dialect?.requestIdHeader;
-    if (idHeader !== undefined) this.#outlet.headers[idHeader] = this.#requestId;
+    const listing = dialects.find((candidate) => candidate.listing?.asked((name) => headers.get(name)));
+    this.#shape = native ? NATIVE : (dialect ?? listing);
+    const { requestIdHeader } = this.#shape ?? {};
+    if (requestIdHeader !== undefined) this.#outlet.headers[requestIdHeader] = this.#requestId;
     if (!accepting()) {
       throw new GatewayError("unavailable", "The gateway is restarting. Try again in a moment.", { retryAfter: 1 });
     }
 
-    const route = findRoute(headers.get(":method") ?? "", target, dialects);
-    if (route.kind === "native") this.#native = route;
-    else if (route.kind === "count") this.#counting = route.counting;
-    else if (route.kind !== "call") return this.#respond(await this.#answer(route));
+    const route = findRoute(headers.get(":method") ?? "", target, services);
+    if (!takesBody(route)) {
+      const request = { headers, listing: listing?.listing, authenticate: () => this.#authenticate() };
+      return this.#respond(await localAnswer(services, request, route));
+    }
+    this.#route = route;
 
     await this.#admit(await this.#authenticate());
     if (endOfStream) throw new GatewayError("invalid_request", "The request has no body; it must be a JSON object.");
@@ -254,8 +225,42 @@ class HttpExchange implements Exchange {
   }
 
   async #onRequestBody(body: Buffer): Promise<void> {
-    const call = this.#native === undefined ? await this.#translated(body) : await this.#nativeCall(this.#native, body);
-    if (call === undefined || this.#closed) return;
+    const begun = await this.#begin(body);
+    if (begun === undefined || this.#closed) return;
+    switch (begun.kind) {
+      case "answer":
+        return this.#respond(begun.answer);
+      case "run":
+        this.#own = begun.call;
+        return begun.call.run();
+      case "forward":
+        return this.#forward(begun.call);
+      default:
+        return unreachable(begun);
+    }
+  }
+
+  #begin(body: Buffer): Promise<Begun> {
+    const services = this.#services;
+    const admitted = this.#admitted();
+    const route = this.#route;
+    switch (route?.kind) {
+      case "call":
+        return beginConversation(services, admitted, route.dialect, body);
+      case "count":
+        return beginCount(services, admitted, route.counting, body);
+      case "embeddings":
+        return beginEmbeddings(services, admitted, route.dialect, body);
+      case "native":
+        return beginNative(services, admitted, route, body);
+      case undefined:
+        throw new Error("a body without a route");
+      default:
+        return unreachable(route);
+    }
+  }
+
+  async #forward(call: Forwarding): Promise<void> {
     this.#call = call;
     const signed = await call.prepare();
     if (signed === undefined) return;
@@ -276,82 +281,6 @@ class HttpExchange implements Exchange {
     call.forwarded();
   }
 
-  /** Undefined where nothing is to be forwarded. */
-  async #translated(body: Buffer): Promise<Forwarding | undefined> {
-    const { caller, admission, span } = this.#admitted();
-    const dialect = this.#dialect;
-    if (dialect === undefined) throw new Error("a body that is in no dialect");
-    const { now, targets } = this.#services;
-    const startedAt = now();
-    const conversation = (this.#counting ?? dialect).decode(parseBody(body), {
-      id: this.#requestId.replaceAll("-", ""),
-      created: Math.floor(startedAt / 1000),
-      header: (name) => this.#request.get(name),
-    });
-    this.#assertModel(conversation.model);
-    assertReadable(conversation.storedObjects, this.#services.buckets);
-    // Reading a body of images and writing it anew each hold the event loop for about 100 ms; others go in between.
-    if (body.length > LARGE_BODY_BYTES) await setImmediate();
-
-    const [resolved] = await Promise.all([targets.resolve(conversation.model), this.#fetchImages(conversation)]);
-    if (this.#closed) return undefined;
-    if (this.#counting !== undefined) {
-      await this.#count(this.#counting, conversation, resolved);
-      return undefined;
-    }
-    const request = {
-      id: this.#requestId,
-      caller,
-      admission,
-      trace: (attempt: ObservedCall) => span.attempt(attempt),
-      dialect,
-      conversation,
-      // What an operator falls back to must not widen what a key may use.
-      targets: resolved.filter(({ name, modelId }, index) => index === 0 || isModelAllowed(caller.key, name, modelId)),
-      startedAt,
-    };
-    return new Call(this.#services, request, this.#outlet);
-  }
-
-  async #nativeCall({ operation, model }: NativeRoute, body: Buffer): Promise<Forwarding> {
-    const { caller, admission, span } = this.#admitted();
-    const { now, targets, buckets } = this.#services;
-    const startedAt = now();
-    this.#assertModel(model);
-    const read = readNativeBody(body);
-    assertReadable(
-      read.storedObjects.map((uri) => ({ uri, param: "s3Location" })),
-      buckets,
-    );
-    const [target] = await targets.resolve(model);
-    if (target === undefined) throw new Error("a model without a target");
-    const request = {
-      id: this.#requestId,
-      caller,
-      admission,
-      trace: (attempt: ObservedCall) => span.attempt(attempt),
-      operation,
-      model,
-      target,
-      headers: this.#request,
-      body,
-      read,
-      startedAt,
-    };
-    return new NativeCall(this.#services, request, this.#outlet);
-  }
-
-  #assertModel(model: string): void {
-    assertModelId(model);
-    assertModelAllowed(this.#admitted().caller.key, model, this.#services.targets.aliases.get(model));
-  }
-
-  async #count(counting: Counting, conversation: Conversation, targets: readonly Target[]): Promise<void> {
-    const { tokens, warnings } = await countTokens(this.#services, conversation, targets);
-    const headers = warnings.length === 0 ? {} : { "x-gateway-warning": headerText(warnings.join("; ")) };
-    this.#respond(jsonAnswer(200, counting.reply(tokens), headers));
-  }
-
   #onResponseHeaders(headers: Headers, endOfStream: boolean): void | Promise<void> {
     const status = Number(headers.get(":status"));
     const flags = headers.get(LOCAL_REPLY_HEADER);
@@ -369,70 +298,6 @@ class HttpExchange implements Exchange {
   async #readLast(bytes: Buffer): Promise<void> {
     await this.#reader?.push(bytes);
     await this.#reader?.end();
-  }
-
-  async #fetchImages({ remoteImages }: Conversation): Promise<void> {
-    if (remoteImages.length === 0) return;
-    if (remoteImages.length > MAX_REMOTE_IMAGES) {
-      throw new GatewayError("invalid_request", `At most ${MAX_REMOTE_IMAGES} images can be given as links.`, {
-        param: "messages",
-      });
-    }
-    this.#send({ type: "wait", seconds: FETCH_SECONDS });
-    await Promise.all(
-      remoteImages.map(async ({ url, param, place }) => {
-        const { format, bytes } = await this.#services.fetchImage(url, param);
-        place({ format, source: { bytes } });
-      }),
-    );
-  }
-
-  async #answer(route: Exclude<Route, { kind: "call" | "count" | "native" }>): Promise<Answer> {
-    switch (route.kind) {
-      case "preflight":
-        return emptyAnswer(204, preflightHeaders(this.#request));
-      case "root":
-        return jsonAnswer(200, { name: "Bedrock Gateway", api: "/v1", health: "/healthz" });
-      case "health":
-        return jsonAnswer(200, { status: "ok" });
-      case "models":
-        return jsonAnswer(200, this.#modelList(await this.#models()));
-      case "native_list":
-        return jsonAnswer(200, nativeList(route.list, await this.#models(), this.#query()));
-      case "model": {
-        const model = (await this.#models()).find(({ id }) => id === route.id);
-        const { listing } = this.#dialect ?? {};
-        if (model !== undefined) return jsonAnswer(200, listing?.model(model) ?? modelObject(model));
-        throw new GatewayError(
-          "model_not_found",
-          "The model does not exist, or this key may not use it. GET /v1/models lists those it may.",
-          { param: "model" },
-        );
-      }
-    }
-  }
-
-  #modelList(models: readonly CatalogModel[]): unknown {
-    return this.#dialect?.listing?.list(models, this.#query()) ?? modelList(models);
-  }
-
-  #query(): URLSearchParams {
-    return new URLSearchParams(this.#request.get(":path")?.split("?")[1]);
-  }
-
-  /** Those that the key may use. */
-  async #models() {
-    const { key } = await this.#authenticate();
-    const { catalog, targets } = this.#services;
-    const aliases = [...targets.aliases.keys()].map((id) => ({
-      id,
-      created: 0,
-      ownedBy: "gateway",
-      inputModalities: [],
-      outputModalities: [],
-    }));
-    const listed = (await catalog.list()).filter(({ id }) => !targets.aliases.has(id));
-    return [...aliases, ...listed].filter(({ id }) => isModelAllowed(key, id, targets.aliases.get(id)));
   }
 
   async #authenticate(): Promise<Caller> {
@@ -464,46 +329,22 @@ class HttpExchange implements Exchange {
     if (!this.#outlet.finished) this.#respond(errorAnswer(error, this.#shape, this.#requestId), error);
   }
 
-  #admitted() {
+  #admitted(): Admitted {
     const caller = this.#caller;
     const admission = this.#admission;
     const span = this.#span;
     if (caller === undefined || admission === undefined || span === undefined) {
       throw new Error("a body without an admitted request");
     }
-    return { caller, admission, span };
+    return {
+      id: this.#requestId,
+      headers: this.#request,
+      caller,
+      admission,
+      trace: (attempt) => span.attempt(attempt),
+      outlet: this.#outlet,
+      gone: () => this.#closed,
+      wait: (seconds) => void this.#send({ type: "wait", seconds }),
+    };
   }
-}
-
-/** Bedrock would read any object that the gateway's own role may read. */
-function assertReadable(storedObjects: readonly StoredObject[], buckets: readonly string[]): void {
-  for (const { uri, param } of storedObjects) {
-    const bucket = uri.slice("s3://".length).split("/", 1)[0] ?? "";
-    if (buckets.some((pattern) => matchesGlob(pattern, bucket))) continue;
-    throw new GatewayError(
-      "invalid_request",
-      `${param} must not name the bucket ${JSON.stringify(bucket)}: the gateway's operator has to allow it (s3.buckets). Send the data itself instead.`,
-      { param },
-    );
-  }
-}
-
-function parseBody(body: Buffer): unknown {
-  let text: string;
-  try {
-    text = strictUtf8.decode(body);
-  } catch (cause) {
-    throw new GatewayError("invalid_request", "The request's body is not valid UTF-8; it must be a JSON object.", {
-      cause,
-    });
-  }
-  try {
-    return parseJson(text);
-  } catch (cause) {
-    throw new GatewayError("invalid_request", `The request's body is not valid JSON: ${reason(cause)}`, { cause });
-  }
-}
-
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : "it can't be parsed.";
 }

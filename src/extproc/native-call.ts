@@ -17,7 +17,7 @@ import type { NativeBody } from "../bedrock/native-body.ts";
 import { awsErrorBody, awsErrorHeaders, awsErrorStatus } from "../dialects/aws-errors.ts";
 import { GatewayError, toGatewayError } from "../errors.ts";
 import { isJsonObject, parseJson } from "../json.ts";
-import type { Target } from "../models/targets.ts";
+import { publicName, type Target } from "../models/targets.ts";
 import type { Transform } from "../transform.ts";
 import { DEFAULT_MAX_TOKENS, type PricedRequest } from "../usage/call-cost.ts";
 import type { CallRecord, CallRecorder, ObserveCall } from "../usage/call-record.ts";
@@ -266,11 +266,7 @@ export class NativeCall implements Forwarding {
     const { headers } = this.#outlet;
     const warnings = budgetWarnings(budgets, caller);
     if (warnings.length > 0) headers["x-gateway-warning"] = headerText(warnings.join("; "));
-    // An ARN that the client did not write itself would tell it the account.
-    const name = target.modelId.startsWith("arn:")
-      ? (target.foundationModel ?? "an inference profile")
-      : target.modelId;
-    if (target.modelId !== model) headers["x-gateway-model"] = headerText(name);
+    if (target.modelId !== model) headers["x-gateway-model"] = headerText(publicName(target));
   }
 
   /** For the access log. */

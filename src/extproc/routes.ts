@@ -7,6 +7,7 @@
 
 import { MODEL_OPERATIONS, type ModelOperation } from "../bedrock/model-call.ts";
 import type { Counting, Dialect } from "../dialects/dialect.ts";
+import type { EmbeddingsDialect } from "../dialects/embeddings-dialect.ts";
 import { GatewayError } from "../errors.ts";
 import { NATIVE_LISTS, type NativeList } from "./native-lists.ts";
 
@@ -21,12 +22,26 @@ export type Route =
   | { readonly kind: "count"; readonly dialect: Dialect; readonly counting: Counting }
   /** Bedrock's own API. */
   | { readonly kind: "native"; readonly operation: ModelOperation; readonly model: string }
-  | { readonly kind: "native_list"; readonly list: NativeList };
+  | { readonly kind: "native_list"; readonly list: NativeList }
+  | { readonly kind: "embeddings"; readonly dialect: EmbeddingsDialect };
 
-const POSTED: readonly Route["kind"][] = ["call", "count", "native"];
+/** What a request with a body asks for. */
+export type BodyRoute = Extract<Route, { kind: "call" | "count" | "native" | "embeddings" }>;
+/** What the service answers by itself. */
+export type LocalRoute = Exclude<Route, BodyRoute>;
+
+/** What the gateway speaks. */
+export interface Dialects {
+  readonly dialects: readonly Dialect[];
+  readonly embeddings: readonly EmbeddingsDialect[];
+}
+
+export function takesBody(route: Route): route is BodyRoute {
+  return ["call", "count", "native", "embeddings"].includes(route.kind);
+}
 
 /** Throws GatewayError `unknown_path` or `method_not_allowed`. `target` is Envoy's `:path`, with its query. */
-export function findRoute(method: string, target: string, dialects: readonly Dialect[]): Route {
+export function findRoute(method: string, target: string, dialects: Dialects): Route {
   if (method === "OPTIONS") return { kind: "preflight" };
   const pathname = target.split(/[?#]/, 1)[0] ?? "";
   const route = matchPath(pathname, dialects);
@@ -36,7 +51,7 @@ export function findRoute(method: string, target: string, dialects: readonly Dia
       `Unknown path: ${printable(method)} ${printable(pathname)}. ${knownPaths(dialects)}`,
     );
   }
-  const allowed = POSTED.includes(route.kind) ? ["POST"] : ["GET", "HEAD"];
+  const allowed = takesBody(route) ? ["POST"] : ["GET", "HEAD"];
   if (allowed.includes(method)) return route;
   throw new GatewayError(
     "method_not_allowed",
@@ -48,9 +63,9 @@ export function findRoute(method: string, target: string, dialects: readonly Dia
 }
 
 /** The dialect that a path belongs to by its looks, to give even its errors the right shape. */
-export function dialectOf(target: string, dialects: readonly Dialect[]): Dialect | undefined {
+export function dialectOf(target: string, dialects: Dialects): Dialect | EmbeddingsDialect | undefined {
   const route = matchPath(target.split(/[?#]/, 1)[0] ?? "", dialects);
-  return route?.kind === "call" || route?.kind === "count" ? route.dialect : undefined;
+  return route !== undefined && "dialect" in route ? route.dialect : undefined;
 }
 
 /** Whether a path belongs to Bedrock's own API by its looks. */
@@ -58,7 +73,7 @@ export function isNative(target: string): boolean {
   return /^\/(bedrock(?=[/?#]|$)|model\/)/.test(target);
 }
 
-function matchPath(pathname: string, dialects: readonly Dialect[]): Route | undefined {
+function matchPath(pathname: string, { dialects, embeddings }: Dialects): Route | undefined {
   if (isNative(pathname)) return nativeListRoute(pathname) ?? nativeRoute(pathname.replace(/^\/bedrock(?=\/)/, ""));
   const path = withoutVersion(pathname);
   if (path === "") return { kind: "root" };
@@ -66,7 +81,9 @@ function matchPath(pathname: string, dialects: readonly Dialect[]): Route | unde
   if (path === "/models") return { kind: "models" };
   if (path.startsWith("/models/")) return modelRoute(path.slice("/models/".length));
   const dialect = dialects.find((candidate) => candidate.paths.includes(path));
-  return dialect === undefined ? countRoute(path, dialects) : { kind: "call", dialect };
+  if (dialect !== undefined) return { kind: "call", dialect };
+  const vectors = embeddings.find((candidate) => candidate.paths.includes(path));
+  return vectors === undefined ? countRoute(path, dialects) : { kind: "embeddings", dialect: vectors };
 }
 
 function countRoute(path: string, dialects: readonly Dialect[]): Route | undefined {
@@ -116,8 +133,11 @@ function withoutLastSlashes(path: string): string {
   return path.slice(0, end);
 }
 
-function knownPaths(dialects: readonly Dialect[]): string {
-  const paths = dialects.flatMap(({ paths, counting }) => [...paths, ...(counting?.paths ?? [])]);
+function knownPaths({ dialects, embeddings }: Dialects): string {
+  const paths = [
+    ...dialects.flatMap(({ paths, counting }) => [...paths, ...(counting?.paths ?? [])]),
+    ...embeddings.flatMap(({ paths }) => paths),
+  ];
   const posts = paths.map((path) => `POST /v1${path}`);
   const native = `POST /bedrock/model/{id}/{${MODEL_OPERATIONS.join(",")}}`;
   return `Known are ${[...posts, native, "GET /v1/models", "GET /healthz"].join(", ")}.`;

@@ -16,6 +16,11 @@ export interface Target {
   readonly foundationModel: string | undefined;
 }
 
+/** As a client may hear of it: an ARN that it did not write itself would tell it the account. */
+export function publicName({ modelId, foundationModel }: Target): string {
+  return modelId.startsWith("arn:") ? (foundationModel ?? "an inference profile") : modelId;
+}
+
 export interface Targets {
   /** At least one, the preferred one first. */
   resolve(model: string): Promise<readonly Target[]>;

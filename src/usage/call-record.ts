@@ -15,7 +15,7 @@ import {
   StoreConflict,
   type TokenUsage,
 } from "../store/store.ts";
-import type { CallObserver, ObservedCall } from "../telemetry/conventions.ts";
+import type { CallObserver, ObservedCall, Operation } from "../telemetry/conventions.ts";
 import { chargedTier, costOfCall, isPriced, type PricedRequest, reservationOf } from "./call-cost.ts";
 import type { Ledger } from "./ledger.ts";
 import { createMeter, type Meter, NO_USAGE } from "./meter.ts";
@@ -29,6 +29,8 @@ export interface CallStart {
   /** What the key and its team may spend. A further attempt is let through by all of them, as its call was. */
   readonly budgets: readonly Budget[];
   readonly dialect: string;
+  /** For metrics and traces; undefined: a chat. */
+  readonly operation?: Operation;
   readonly modelRequested: string;
   readonly modelInvoked: string;
   readonly region: string;
@@ -107,7 +109,16 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
   const { ledger, instance, refused } = options;
   return {
     async open(start) {
-      const { request: _request, trace: _trace, choices: _choices, key, budgets, foundationModel, ...call } = start;
+      const {
+        request: _request,
+        trace: _trace,
+        choices: _choices,
+        operation: _operation,
+        key,
+        budgets,
+        foundationModel,
+        ...call
+      } = start;
       const opened = await opening(
         options,
         ledger.open({

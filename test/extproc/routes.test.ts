@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { anthropicMessages } from "../../src/dialects/anthropic-messages/index.ts";
-import { dialects } from "../../src/dialects/index.ts";
+import { dialects, embeddingsDialects } from "../../src/dialects/index.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
 import { GatewayError } from "../../src/errors.ts";
 import { dialectOf, findRoute, isNative } from "../../src/extproc/routes.ts";
 
-const find = (method: string, target: string) => findRoute(method, target, dialects);
+const SPOKEN = { dialects, embeddings: embeddingsDialects };
+const find = (method: string, target: string) => findRoute(method, target, SPOKEN);
 const arn = "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc";
 
 describe("findRoute", () => {
@@ -27,7 +28,7 @@ describe("findRoute", () => {
       const route = find("POST", path);
       assert.ok(route.kind === "count");
       assert.equal(route.dialect, anthropicMessages);
-      assert.equal(dialectOf(path, dialects), anthropicMessages);
+      assert.equal(dialectOf(path, SPOKEN), anthropicMessages);
       assert.throws(() => find("GET", path), { code: "method_not_allowed" });
     });
   }
@@ -50,7 +51,7 @@ describe("findRoute", () => {
     const path = `/v1${"/".repeat(60_000)}x`;
     const start = performance.now();
     assert.throws(() => find("POST", path), { code: "unknown_path" });
-    assert.equal(dialectOf(path, dialects), undefined);
+    assert.equal(dialectOf(path, SPOKEN), undefined);
     assert.ok(performance.now() - start < 200, `took ${performance.now() - start} ms`);
   });
 
@@ -196,8 +197,8 @@ describe("Bedrock's own paths", () => {
 
 describe("dialectOf", () => {
   it("is the dialect of a path whatever the method, and none elsewhere", () => {
-    assert.equal(dialectOf("/v1/chat/completions?x", dialects), openaiChat);
+    assert.equal(dialectOf("/v1/chat/completions?x", SPOKEN), openaiChat);
     for (const path of ["/v1/models", "/nowhere", "/", "/v1/models/%"])
-      assert.equal(dialectOf(path, dialects), undefined);
+      assert.equal(dialectOf(path, SPOKEN), undefined);
   });
 });

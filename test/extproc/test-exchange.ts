@@ -130,6 +130,7 @@ export function openExchange(
   const exchange = createExchange(
     {
       dialects: [openaiChat],
+      embeddings: [],
       authenticator: { authenticate: async () => ({ key: KEY, team: null }) },
       budgets: { check: async () => {} },
       limiter: { lost: false, admit: async () => admission, close: async () => {} },
