@@ -50,8 +50,10 @@ export function awsErrorBody(error: GatewayError): { message: string } {
   return { message: error.message };
 }
 
+/** Anthropic's SDK, which speaks Bedrock too, asks ten times with a wrong key if nobody tells it not to. */
 export function awsErrorHeaders(error: GatewayError): Record<string, string> {
-  return { "x-amzn-errortype": awsError(error).type };
+  const retryable = error.kind.retryable && !isHopeless(error);
+  return { "x-amzn-errortype": awsError(error).type, ...(!retryable && { "x-should-retry": "false" }) };
 }
 
 export function awsErrorStatus(error: GatewayError): number {
@@ -59,7 +61,10 @@ export function awsErrorStatus(error: GatewayError): number {
 }
 
 function awsError(error: GatewayError): AwsError {
-  // A limit that no waiting helps over says so by naming no time.
-  const hopeless = error.code === "rate_limit_exceeded" && error.retryAfter === undefined;
-  return AWS_ERRORS[hopeless ? "insufficient_quota" : error.code];
+  return AWS_ERRORS[isHopeless(error) ? "insufficient_quota" : error.code];
+}
+
+/** A limit that no waiting helps over says so by naming no time. */
+function isHopeless({ code, retryAfter }: GatewayError): boolean {
+  return code === "rate_limit_exceeded" && retryAfter === undefined;
 }

@@ -265,6 +265,9 @@ describe("a refusal of the gateway's on a native path", () => {
       const answer = await refused(throws(error), native("converse"));
       assert.deepEqual([answer.status, answer.type], [status, type], error.code);
       assert.equal(answer.headers["retry-after"], error.retryAfter?.toString());
+      // Anthropic's SDK would ask ten times with a wrong key.
+      const hopeless = status < 500 && status !== 429;
+      assert.equal(answer.headers["x-should-retry"], hopeless || status === 500 ? "false" : undefined, error.code);
     }
   });
 
