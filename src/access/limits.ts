@@ -107,6 +107,15 @@ function createAdmission(
 ): Admission {
   let headers = requestHeaders;
   let reserved: { readonly held: Held; readonly amounts: readonly number[] } | undefined;
+  let used: number | undefined;
+
+  function correct(): void {
+    if (reserved === undefined || used === undefined) return;
+    const tokens = Math.ceil(used);
+    reserved.held.correct(reserved.amounts.map((amount) => tokens - amount));
+    reserved = undefined;
+  }
+
   return {
     get headers() {
       return headers;
@@ -122,10 +131,12 @@ function createAdmission(
       headers = { ...headers, ...rateHeaders("tokens", limits, states) };
       if (held === undefined) throw tooManyTokens(limits, states, wanted, headers);
       reserved = { held, amounts: windows.map(({ amount }) => amount) };
+      // A client that left meanwhile has been settled already.
+      correct();
     },
     settle(tokens) {
-      reserved?.held.correct(reserved.amounts.map((amount) => Math.ceil(tokens) - amount));
-      reserved = undefined;
+      used ??= tokens;
+      correct();
     },
     release() {
       place?.release();

@@ -42,6 +42,17 @@ describe("limits of one process", () => {
     await reserved(limiter, alice, 100, 900);
   });
 
+  it("take nothing for a client that leaves while its tokens are being reserved", async (t) => {
+    freezeTime(t);
+    const limiter = createLimiter();
+    const alice = caller({ tpm: 1000 });
+    const admission = await limiter.admit(alice);
+    const reserving = admission.reserveTokens({ prompt: 100, output: 900 });
+    admission.settle(0);
+    await reserving;
+    await reserved(limiter, alice, 100, 900);
+  });
+
   it("never name a longer wait than a minute, also after the clock was set back", async (t) => {
     freezeTime(t);
     const limiter = createLimiter();
