@@ -101,12 +101,17 @@ export function createMeter(now: () => number): Meter {
 /** `metadata` comes after `messageStop`, which has what the model says itself. */
 function toLedger(usage: BedrockUsage, reasoning: number | undefined): TokenUsage {
   const oneHour = usage.cacheDetails?.filter((detail) => detail.ttl === "1h") ?? [];
+  const written = usage.cacheWriteInputTokens ?? 0;
   return {
     inputTokens: usage.inputTokens,
     outputTokens: usage.outputTokens,
     cacheReadTokens: usage.cacheReadInputTokens ?? 0,
-    cacheWriteTokens: usage.cacheWriteInputTokens ?? 0,
-    cacheWrite1hTokens: oneHour.reduce((sum, detail) => sum + detail.inputTokens, 0),
+    cacheWriteTokens: written,
+    // A part of them, whatever the details add up to: as in the invocation log.
+    cacheWrite1hTokens: Math.min(
+      written,
+      oneHour.reduce((sum, detail) => sum + detail.inputTokens, 0),
+    ),
     ...(reasoning !== undefined && { reasoningTokens: Math.min(reasoning, usage.outputTokens) }),
   };
 }

@@ -68,6 +68,15 @@ describe("the meter of a stream", () => {
     });
   });
 
+  it("takes no more writes for an hour than there were writes", () => {
+    const { meter } = setUp();
+    const cacheDetails = [{ ttl: "1h", inputTokens: 1_000_000 }];
+    const usage = { inputTokens: 1, outputTokens: 1, cacheWriteInputTokens: 20, cacheDetails };
+    meter.stage.push({ type: "metadata", usage });
+    const { cacheWriteTokens, cacheWrite1hTokens } = meter.total(7).usage;
+    assert.deepEqual([cacheWriteTokens, cacheWrite1hTokens], [20, 20]);
+  });
+
   it("estimates by bytes: whoever reads an answer in Chinese and leaves at its end has had no quarter of it", () => {
     const { meter } = setUp();
     for (const text of ["字", "数"]) meter.stage.push(delta({ text: text.repeat(40) }));
