@@ -2,7 +2,8 @@
  * CSV as in RFC 4180.
  *
  * Spreadsheets run a cell that begins like a formula, and a key's name is free text: such a cell gets an apostrophe in
- * front, also where the sign is of full width, which East Asian ones take for the plain one, as OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection).
+ * front, as OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection). A sign of full width counts too: East
+ * Asian spreadsheets take it for the plain one.
  */
 
 export type CsvCell = string | number | null;
