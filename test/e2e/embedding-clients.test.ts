@@ -1,22 +1,12 @@
 /**
  * Embeddings by the official SDKs and LangChain: a request becomes calls of InvokeModel, and their answers one list.
- *
- * In front of the simulator stands nothing but the dialect and the planner, so that what is judged is theirs alone.
  */
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { OpenAIEmbeddings } from "@langchain/openai";
 import OpenAI, { BadRequestError } from "openai";
-import { openaiEmbeddings } from "../../src/dialects/openai-embeddings/index.ts";
-import { toGatewayError } from "../../src/errors.ts";
 import { isJsonObject, type JsonObject } from "../../src/json.ts";
-import { planEmbeddings } from "../../src/models/embeddings.ts";
-import { type Simulator, startSimulator } from "../../src/simulator/simulator.ts";
-import { signedFetch } from "../simulator/aws-client.ts";
+import { startTestGateway, type TestGateway } from "./harness.ts";
 import { findPythonPackages, type PythonClients, startPythonClients } from "./python-clients.ts";
 
 const packages = await findPythonPackages();
@@ -33,33 +23,19 @@ const MODELS = [
 ] as const;
 const PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
-let simulator: Simulator;
-let server: Server;
-let url: string;
+let gateway: TestGateway;
 let openai: OpenAI;
 let python: PythonClients | undefined;
 
 before(async () => {
-  simulator = await startSimulator();
-  server = createServer(async (request, response) => {
-    const { status, body } = await answer(await text(request)).catch((cause: unknown) => {
-      const error = toGatewayError(cause);
-      return { status: error.status, body: openaiEmbeddings.errorBody(error) };
-    });
-    response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  url = `http://127.0.0.1:${port}`;
-  openai = new OpenAI({ apiKey: "sk-test", baseURL: `${url}/v1`, maxRetries: 0 });
-  if ("folder" in packages) python = await startPythonClients({ url, key: "sk-test" }, packages.folder);
+  gateway = await startTestGateway();
+  const { url, key } = gateway;
+  openai = new OpenAI({ apiKey: key, baseURL: `${url}/v1`, maxRetries: 0 });
+  if ("folder" in packages) python = await startPythonClients({ url, key }, packages.folder);
 });
 after(async () => {
   await python?.stop();
-  server.closeAllConnections();
-  await new Promise((resolve) => server.close(resolve));
-  await simulator.close();
+  await gateway.stop();
 });
 
 describe("the OpenAI SDK's embeddings", { concurrency: true }, () => {
@@ -115,8 +91,8 @@ describe("the OpenAI SDK's embeddings", { concurrency: true }, () => {
 
 describe("LangChain's embeddings", { concurrency: true }, () => {
   it("are of documents and of queries", async () => {
-    const configuration = { baseURL: `${url}/v1` };
-    const embeddings = new OpenAIEmbeddings({ model: "cohere.embed-english-v3", apiKey: "sk-test", configuration });
+    const configuration = { baseURL: `${gateway.url}/v1` };
+    const embeddings = new OpenAIEmbeddings({ model: "cohere.embed-english-v3", apiKey: gateway.key, configuration });
     const documents = await embeddings.embedDocuments(["one", "two"]);
     assert.deepEqual([documents.length, documents[0]?.length], [2, 1024]);
     assert.deepEqual(await embeddings.embedQuery("two"), documents[1]);
@@ -137,21 +113,6 @@ describe("Python's embeddings", withPython, () => {
     assert.deepEqual(saw, { sizes: [1024, 1024], query_is_last: true });
   });
 });
-
-async function answer(body: string): Promise<{ status: number; body: unknown }> {
-  const { model, request, reply } = openaiEmbeddings.decode(JSON.parse(body));
-  const vectors: (readonly number[])[] = [];
-  let inputTokens = 0;
-  for (const batch of planEmbeddings(request, model)) {
-    const path = `/model/${encodeURIComponent(model)}/invoke`;
-    const response = await signedFetch(simulator, path, { method: "POST", body: batch.body.toString() });
-    const { headers } = response;
-    const embedded = batch.read(await response.text(), (name) => headers.get(name) ?? undefined);
-    for (const [place, index] of batch.indexes.entries()) vectors[index] = embedded.vectors[place] ?? [];
-    inputTokens += embedded.inputTokens ?? 0;
-  }
-  return { status: 200, body: reply(vectors, inputTokens) };
-}
 
 async function play(scenario: string, args: Record<string, unknown>): Promise<JsonObject> {
   const played = await python?.play(scenario, args);
