@@ -11,6 +11,7 @@ import type { ToolNames } from "../bedrock/tool-names.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
 import { cachePointOf } from "./cache-control.ts";
 import { type Field, quote } from "./fields.ts";
+import type { Reading } from "./openai-content.ts";
 import { checkToolChoice } from "./tool-blocks.ts";
 import { readToolSchema } from "./tool-schema.ts";
 
@@ -45,14 +46,18 @@ interface Offer {
   readonly special?: SpecialTool;
 }
 
-/**
- * The request's `tools` and `tool_choice`. Adds what was left out to `warnings`. Special tools are read where the dialect
- * can answer with their calls: `special` gets them.
- */
-export function readTools(body: Field, names: ToolNames, warnings: Set<string>, special?: SpecialTools): Tools {
+export interface ToolSources {
+  /** Items of the conversation: those of type `additional_tools` bring some. */
+  readonly items: readonly Field[];
+  /** Gets the special tools. Without it they are left out: not every dialect can answer with their calls. */
+  readonly special?: SpecialTools;
+}
+
+/** The request's `tools` and `tool_choice`. Adds what was left out to the warnings. */
+export function readTools(body: Field, { names, warnings }: Reading, { items, special }: ToolSources): Tools {
   const specs = new Map<string, Tool[]>();
   const functions = itemsOf(body.at("functions"));
-  const listed = [...itemsOf(body.at("tools")), ...additionalTools(body.at("input"))];
+  const listed = [...itemsOf(body.at("tools")), ...items.flatMap(additionalTools)];
   const offers: Offer[] = [
     ...listed.flatMap((tool) => offersOf(tool, names, special !== undefined)),
     ...functions.map((tool) => ({ tool, spec: readSpec(tool, names) })),
@@ -81,11 +86,8 @@ function itemsOf(list: Field): Field[] {
   return list.absent ? [] : list.items();
 }
 
-/** Those that Responses clients hand in as an item of the conversation. */
-function additionalTools(input: Field): Field[] {
-  if (!Array.isArray(input.value)) return [];
-  const items = input.items().filter((item) => item.at("type").value === "additional_tools");
-  return items.flatMap((item) => itemsOf(item.at("tools")));
+function additionalTools(item: Field): Field[] {
+  return item.at("type").value === "additional_tools" ? itemsOf(item.at("tools")) : [];
 }
 
 /** The name of a tool, or of a call of one: in a namespace it begins with the namespace's own. */

@@ -41,8 +41,10 @@ export function readRequest(value: unknown): ChatRequest {
   const stream = readFlag(body.at("stream"));
   const reading: Reading = { names: toolNames(), references: new References(), warnings: new Set() };
   const { names, references, warnings } = reading;
-  const { tools, mode, asFunctions } = readTools(body, names, warnings);
-  const history = readHistory(body, reading);
+  const responses = body.at("messages").absent && !body.at("input").absent;
+  const items = responses ? inputItems(body.at("input")) : [];
+  const { tools, mode, asFunctions } = readTools(body, reading, { items });
+  const history = readHistory(body, items, reading);
   const { messages, warnings: repairs } = repairConversation(history.turns);
   const system = repairSystem(history.system);
   const inferenceConfig = readInference(body, warnings);
@@ -69,13 +71,9 @@ export function readRequest(value: unknown): ChatRequest {
   };
 }
 
-/** The conversation, and the instructions that other APIs keep beside it. */
-function readHistory(body: Field, reading: Reading): History {
-  const input = body.at("input");
-  const responses = body.at("messages").absent && !input.absent;
-  const { system, turns } = responses
-    ? readItems(inputItems(input), reading)
-    : readMessages(body.at("messages"), reading);
+/** The conversation, in items where it came as a body of Responses, and the instructions that other APIs keep beside it. */
+function readHistory(body: Field, items: readonly Field[], reading: Reading): History {
+  const { system, turns } = items.length > 0 ? readItems(items, reading) : readMessages(body.at("messages"), reading);
   const beside = [body.at("instructions"), body.at("system")].flatMap((field) => systemBlocks(field, field, reading));
   // Anthropic's cache_control on the request itself: behind the last message.
   const last = turns.at(-1);

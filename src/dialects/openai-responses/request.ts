@@ -44,11 +44,12 @@ export function readRequest(value: unknown, stored?: StoredAnswers): ResponsesRe
   const stream = readFlag(body.at("stream"));
   const reading: Reading = { names: toolNames(), references: new References(), warnings: new Set() };
   const { names, references, warnings } = reading;
-  const special: SpecialTools = new Map();
-  const { tools, mode } = readTools(body, names, warnings, special);
-  const instructions = systemBlocks(body.at("instructions"), body.at("instructions"), reading);
   const { earlier, own } = readItemsOf(body, stored);
-  const history = readItems([...earlier, ...own], reading);
+  const items = [...earlier, ...own];
+  const special: SpecialTools = new Map();
+  const { tools, mode } = readTools(body, reading, { items, special });
+  const instructions = systemBlocks(body.at("instructions"), body.at("instructions"), reading);
+  const history = readItems(items, reading);
   const { messages, warnings: repairs } = repairConversation(history.turns);
   const system = repairSystem([...instructions, ...history.system]);
   const inferenceConfig = readInference(body, warnings);

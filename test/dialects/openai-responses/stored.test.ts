@@ -74,6 +74,16 @@ describe("an answer that is stored", () => {
     assert.equal(kept?.items.length, 3);
   });
 
+  it("keeps the tools that were handed in as an item", () => {
+    const conversation = [
+      { type: "additional_tools", role: "developer", tools: [{ type: "function", name: "f" }] },
+      { role: "user", content: "Hi" },
+    ];
+    const body = { previous_response_id: "resp_1", input: "Go", tool_choice: { type: "function", name: "f" } };
+    const { request } = decode(body, { ...NOTHING, conversation });
+    assert.deepEqual(request.toolConfig?.toolChoice, { tool: { name: "f" } });
+  });
+
   it("gives its items to those who refer to them", () => {
     const input = [
       { role: "user", content: "Hi" },
