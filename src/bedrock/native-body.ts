@@ -115,6 +115,7 @@ function storedObjects(text: string): string[] {
     } else {
       if (depth === location) location = 0;
       depth -= 1;
+      isLocation = false;
     }
   }
   return found;

@@ -46,15 +46,20 @@ function wholeBody(
 ): Transform<Uint8Array, Sighting> {
   let chunks: Uint8Array[] = [];
   let size = 0;
+  let untold = first;
+  const tellFirst = () => {
+    const told = untold;
+    untold = [];
+    return told;
+  };
   return {
     push(bytes) {
-      const sightings = size === 0 ? first : [];
       size += bytes.length;
       if (size > MAX_BODY_BYTES) chunks = [];
       else chunks.push(bytes);
-      return sightings;
+      return tellFirst();
     },
-    end: () => read(size > MAX_BODY_BYTES ? undefined : Buffer.concat(chunks).toString("utf8")),
+    end: () => [...tellFirst(), ...read(size > MAX_BODY_BYTES ? undefined : Buffer.concat(chunks).toString("utf8"))],
   };
 }
 

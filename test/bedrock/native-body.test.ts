@@ -71,6 +71,8 @@ describe("an object in S3", () => {
       { text: '"s3Location": {"uri": "s3://a/1"}' },
       { toolUse: { input: { uri: "s3://a/1" } } },
       { s3Location: {} },
+      { s3Location: null },
+      { x: { uri: "s3://a/1" } },
     ];
     assert.deepEqual(read({ texts, after: "s3://a/1" }).storedObjects, []);
   });

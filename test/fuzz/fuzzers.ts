@@ -4,6 +4,7 @@ import { fuzzChatBody } from "./chat-body.ts";
 import { fuzzCompletionBody } from "./completion-body.ts";
 import { fuzzEmbeddings } from "./embeddings.ts";
 import { fuzzMessages } from "./messages.ts";
+import { fuzzNative } from "./native.ts";
 import { fuzzResponsesBody } from "./responses-body.ts";
 
 export const FUZZERS: Readonly<Record<string, (seed: number) => void>> = {
@@ -12,6 +13,7 @@ export const FUZZERS: Readonly<Record<string, (seed: number) => void>> = {
   embeddings: fuzzEmbeddings,
   "responses-body": fuzzResponsesBody,
   messages: fuzzMessages,
+  native: fuzzNative,
   "answer-stream": fuzzAnswer,
 };
 
