@@ -9,12 +9,15 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { isJsonObject } from "../../src/json.ts";
 import { readOperatorConfig } from "../../src/operator-config.ts";
+import { CLIENTS } from "../clients/clients.ts";
+import { blocks, clientSnippet, clientSnippets, forGateway, README } from "../readme-snippets.ts";
 import { startTestGateway } from "./harness.ts";
 import { findPythonPackages, startPythonClients } from "./python-clients.ts";
 
 const PROJECT = fileURLToPath(new URL("../../", import.meta.url));
-const README = await readFile(join(PROJECT, "README.md"), "utf8");
-const ADDRESS = "http://127.0.0.1:8000";
+/** Python's libraries that python-clients.txt does not have are run by `npm run test:clients`. */
+const PYTHON = ["OpenAI SDK (Python)", "Anthropic SDK (Python)", "LangChain (Python)"];
+const NODE = ["OpenAI SDK (Node)", "Anthropic SDK (Node)", "Vercel's AI SDK"];
 const run = promisify(execFile);
 
 const curlMissing = await run("curl", ["--version"]).then(
@@ -31,30 +34,51 @@ describe("README.md", () => {
     assert.ok(curl);
     assert.match(curl, /^KEY=\$\(npm run -s keys -- create /);
     const env = { PATH: process.env.PATH, KEY: gateway.key };
-    const { stdout } = await run("sh", ["-c", here(curl.replace(/^KEY=.*\n/, ""))], { env });
+    const { stdout } = await run("sh", ["-c", forGateway(curl.replace(/^KEY=.*\n/, ""), gateway)], { env });
     const answer: unknown = JSON.parse(stdout);
     assert.ok(isJsonObject(answer) && answer.object === "chat.completion", stdout);
   });
 
   it("has snippets for Python that call the gateway", { skip: "missing" in packages && packages.missing }, async () => {
     assert.ok("folder" in packages);
-    const snippets = blocks("python");
-    assert.equal(snippets.length, 2);
     const python = await startPythonClients(gateway, packages.folder);
     try {
-      for (const code of snippets) await answersOnce(() => python.play("snippet", { code: here(code) }));
+      for (const name of PYTHON) {
+        const code = forGateway(clientSnippet(name).code, gateway);
+        await answersOnce(() => python.play("snippet", { code }));
+      }
     } finally {
       await python.stop();
     }
   });
 
-  it("has a snippet for Node.js that calls the gateway", async () => {
-    const snippets = blocks("js");
-    assert.equal(snippets.length, 1);
-    for (const code of snippets) {
-      const args = ["--input-type=module", "--eval", here(code)];
+  for (const name of NODE) {
+    it(`has a snippet for ${name} that calls the gateway`, async () => {
+      const args = ["--input-type=module", "--eval", forGateway(clientSnippet(name).code, gateway)];
       await answersOnce(() => run(process.execPath, args, { cwd: PROJECT }));
-    }
+    });
+  }
+
+  it("has the variables that connect AWS's SDK", async () => {
+    const variables = forGateway(clientSnippet("AWS's SDKs").code, gateway);
+    const code = `
+      import { BedrockRuntimeClient, ConverseCommand } from "@aws-sdk/client-bedrock-runtime";
+      const messages = [{ role: "user", content: [{ text: "Hello!" }] }];
+      const command = new ConverseCommand({ modelId: "amazon.nova-lite-v1:0", messages });
+      await new BedrockRuntimeClient({ region: "us-east-1" }).send(command);`;
+    const env = { PATH: process.env.PATH, HOME: tmpdir() };
+    const args = ["-c", `${variables}exec "$@"`, "sh", process.execPath, "--input-type=module", "--eval", code];
+    await answersOnce(() => run("sh", args, { cwd: PROJECT, env }));
+  });
+
+  it("connects no client by a snippet that nothing runs", () => {
+    const driven = [...CLIENTS.map(({ name }) => name), ...PYTHON, ...NODE];
+    const named = clientSnippets().map(({ client }) => client);
+    assert.deepEqual(
+      named.filter((name) => !driven.includes(name)),
+      [],
+    );
+    assert.ok(named.length > 10);
   });
 
   it("shows an operator's file without a mistake", async () => {
@@ -83,16 +107,6 @@ describe("README.md", () => {
     );
   });
 });
-
-function blocks(language: string): string[] {
-  return [...README.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, code = ""]) => code);
-}
-
-/** The code of a block for this gateway. */
-function here(code: string): string {
-  assert.ok(code.includes(ADDRESS), `no ${ADDRESS} in:\n${code}`);
-  return code.replaceAll(ADDRESS, gateway.url).replaceAll("sk-…", gateway.key);
-}
 
 async function answersOnce(paste: () => Promise<unknown>): Promise<void> {
   const before = gateway.simulator.requests.length;
