@@ -145,6 +145,26 @@ export interface UsageHoursTable {
   cost_rest: Integer;
 }
 
+export interface AnswersTable {
+  id: string;
+  key_id: string;
+  previous: TextOrNull;
+  /** Of its items. */
+  bytes: Integer;
+  created_at: Integer;
+  expires_at: Integer;
+  /** JSON. */
+  answer: string;
+}
+
+export interface AnswerItemsTable {
+  answer_id: string;
+  position: Integer;
+  item_id: TextOrNull;
+  /** JSON. */
+  item: string;
+}
+
 export interface Tables {
   keys: KeysTable;
   secrets: SecretsTable;
@@ -154,6 +174,8 @@ export interface Tables {
   instances: InstancesTable;
   spend: SpendTable;
   usage_hours: UsageHoursTable;
+  answers: AnswersTable;
+  answer_items: AnswerItemsTable;
 }
 
 export interface Database {

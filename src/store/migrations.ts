@@ -225,6 +225,29 @@ export const MIGRATIONS: readonly string[] = [
   ${TOTALS_SO_FAR}
   ${SPENT_SO_FAR}
   `,
+  // Answers that clients refer to. What each has added to its conversation are rows of their own, in their order: requests
+  // refer to them too. Both hold JSON.
+  `
+  CREATE TABLE answers (
+    id          TEXT PRIMARY KEY,
+    key_id      TEXT NOT NULL REFERENCES keys (id),
+    previous    TEXT,
+    bytes       INTEGER NOT NULL,
+    created_at  INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL,
+    answer      TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX answers_expire ON answers (expires_at);
+
+  CREATE TABLE answer_items (
+    answer_id  TEXT NOT NULL REFERENCES answers (id) ON DELETE CASCADE,
+    position   INTEGER NOT NULL,
+    item_id    TEXT,
+    item       TEXT NOT NULL,
+    PRIMARY KEY (answer_id, position)
+  ) STRICT;
+  CREATE INDEX answer_items_id ON answer_items (item_id) WHERE item_id IS NOT NULL;
+  `,
 ];
 
 /** Brings a SQLite database to the newest step. Throws when another program or a newer gateway made it. */

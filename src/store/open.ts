@@ -1,4 +1,5 @@
 /** Opens the store that DATABASE_URL names. */
+import { createAnswers } from "./answers.ts";
 import { createAudit } from "./audit.ts";
 import { createCalls } from "./calls.ts";
 import type { Database } from "./database.ts";
@@ -61,6 +62,7 @@ function assemble(database: Database, ledger: LedgerQueue): Store {
     calls: createCalls(database, ledger),
     instances: createInstances(database),
     reports: createReports(database),
+    answers: createAnswers(database),
     async close() {
       await ledger.drained();
       await database.close();

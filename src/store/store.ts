@@ -1,5 +1,6 @@
 /**
- * What the gateway remembers: keys with their secrets, teams, who changed what, the ledger of calls and its totals.
+ * What the gateway remembers: keys with their secrets, teams, who changed what, the ledger of calls and its totals, and
+ * answers where the operator lets them be stored.
  *
  * Plain records and asynchronous interfaces, the same over SQLite and PostgreSQL; SQL stays behind them, in this folder.
  * Times are Unix milliseconds, money is pico-dollars (10⁻¹² USD), days, months and hours are UTC. Secrets never get here:
@@ -13,6 +14,7 @@ export interface Store {
   readonly calls: CallStore;
   readonly instances: InstanceStore;
   readonly reports: ReportStore;
+  readonly answers: AnswerStore;
   /** Finishes the writes that were asked for, then closes the database. */
   close(): Promise<void>;
 }
@@ -406,3 +408,44 @@ export interface ReportStore {
   /** Removes totals of hours before `before`. Resolves with how many. */
   prune(before: number): Promise<number>;
 }
+
+// Stored answers
+
+/** A whole answer with what it has added to its conversation, in JSON. */
+export interface StoredAnswer {
+  readonly id: string;
+  readonly keyId: string;
+  /** The answer that it goes on from. */
+  readonly previous: string | undefined;
+  readonly items: readonly StoredItem[];
+  readonly answer: string;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+}
+
+export interface StoredItem {
+  /** Undefined where nothing can refer to it. */
+  readonly id: string | undefined;
+  readonly json: string;
+}
+
+/** Each key sees its own answers alone, and none from the moment on that it expires. */
+export interface AnswerStore {
+  /** Rejects when there is one with that id. */
+  put(answer: StoredAnswer): Promise<void>;
+  /** The answer's JSON. */
+  get(keyId: string, id: string, now: number): Promise<string | undefined>;
+  /** False when there was none. */
+  remove(keyId: string, id: string, now: number): Promise<boolean>;
+  /**
+   * The items of the answer and of all that it goes on from, oldest first. "absent" when one of them is not there, or not any
+   * more; "too_large" when it is more than `CONVERSATION_LIMITS`.
+   */
+  conversation(keyId: string, id: string, now: number): Promise<readonly string[] | "absent" | "too_large">;
+  /** By their ids, those that were found: where one was stored more than once the newest. */
+  items(keyId: string, ids: readonly string[], now: number): Promise<ReadonlyMap<string, string>>;
+  /** Removes at most `limit` answers that have expired, oldest first. Resolves with how many. */
+  prune(now: number, limit: number): Promise<number>;
+}
+
+export const CONVERSATION_LIMITS = { answers: 1_000, bytes: 32 * 1024 * 1024 } as const;
