@@ -174,6 +174,7 @@ export async function startGateway({
       recorder: createCallRecorder({
         ledger,
         prices,
+        allowUnpriced: operator.limits.unpriced === "allow",
         instance: self.id,
         refused: (states) => budgetRefusal(states, now()),
         observe: metrics.call,

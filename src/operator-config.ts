@@ -52,6 +52,8 @@ export interface OperatorConfig {
   readonly limits: {
     /** While REDIS_URL's server can't be reached: each gateway counts by itself, or requests with limits are refused. */
     readonly redisLost: "local" | "refuse";
+    /** What has no price, for keys with a budget: refused, or forwarded and spent beside the budget. */
+    readonly unpriced: "refuse" | "allow";
   };
   readonly retention: Retention;
   readonly metrics: {
@@ -226,7 +228,7 @@ function effective(file: FileContent, ownRegion: string | undefined): OperatorCo
     caching: { auto: file.caching.auto },
     profiles: file.profiles,
     prices: file.prices.map(priceOverride),
-    limits: { redisLost: file.limits.redis_lost },
+    limits: { redisLost: file.limits.redis_lost, unpriced: file.limits.unpriced },
     retention: { calls: file.retention.calls ?? undefined, totals: file.retention.totals ?? undefined },
     metrics: { keyLabels: file.metrics.key_labels },
   });

@@ -18,7 +18,7 @@ const DEFAULTS = {
   s3: { buckets: [] },
   profiles: { automatic: "geo" },
   prices: [],
-  limits: { redisLost: "local" },
+  limits: { redisLost: "local", unpriced: "refuse" },
   retention: { calls: undefined, totals: undefined },
   metrics: { keyLabels: false },
 };
@@ -296,9 +296,9 @@ describe("caching.auto and profiles.automatic", () => {
 describe("limits, retention and metrics", () => {
   it("are read with their units", () => {
     const { limits, retention, metrics } = parse(
-      "limits: {redis_lost: refuse}\nretention: {calls: 90d, totals: 2y}\nmetrics: {key_labels: true}",
+      "limits: {redis_lost: refuse, unpriced: allow}\nretention: {calls: 90d, totals: 2y}\nmetrics: {key_labels: true}",
     );
-    assert.deepEqual(limits, { redisLost: "refuse" });
+    assert.deepEqual(limits, { redisLost: "refuse", unpriced: "allow" });
     assert.deepEqual(retention, { calls: 90 * 86_400_000, totals: 730 * 86_400_000 });
     assert.deepEqual(metrics, { keyLabels: true });
   });

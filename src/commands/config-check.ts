@@ -65,7 +65,8 @@ function fileRows(operator: OperatorConfig): string[][] {
     ["auto caching", auto === undefined ? "off" : `${parts?.join(", ") || "nothing"}; ttl ${auto.ttl}`],
     ["profiles", profiles.automatic],
     ...prices.map((price) => ["price", priceText(price)]),
-    ["limits", limits.redisLost === "local" ? "counted locally without Redis" : "refused without Redis"],
+    ["without Redis", limits.redisLost === "local" ? "limits are counted locally" : "limited requests are refused"],
+    ["without a price", limits.unpriced === "allow" ? "forwarded beside budgets" : "refused under a budget"],
     ["retention", `calls ${daysText(retention.calls)}; totals ${daysText(retention.totals)}`],
     ["metrics", metrics.keyLabels ? "with keys" : "without keys"],
   ];

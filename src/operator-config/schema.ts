@@ -165,7 +165,13 @@ export const fileSchema = section({
   caching: v.nullish(section({ auto: v.nullish(autoCaching(), "off") }), {}),
   profiles: v.nullish(section({ automatic: v.nullish(oneOf(["geo", "global", "off"]), "geo") }), {}),
   prices: v.nullish(list(price), []),
-  limits: v.nullish(section({ redis_lost: v.nullish(oneOf(["local", "refuse"]), "local") }), {}),
+  limits: v.nullish(
+    section({
+      redis_lost: v.nullish(oneOf(["local", "refuse"]), "local"),
+      unpriced: v.nullish(oneOf(["refuse", "allow"]), "refuse"),
+    }),
+    {},
+  ),
   retention: v.nullish(section({ calls: v.nullish(longTime), totals: v.nullish(longTime) }), {}),
   metrics: v.nullish(section({ key_labels: v.nullish(flag, false) }), {}),
 });

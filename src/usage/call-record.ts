@@ -89,6 +89,8 @@ export interface CallRecorder {
 export interface CallRecorderOptions {
   readonly ledger: Ledger;
   readonly prices: Prices;
+  /** Forwards what has no price also for keys with a budget. */
+  readonly allowUnpriced: boolean;
   /** The id of this process. */
   readonly instance: string;
   /** What a client is told when one of these budgets refused its call. */
@@ -153,11 +155,11 @@ async function opening({ onNotOpened }: CallRecorderOptions, opened: Promise<Ope
 }
 
 /**
- * What the call holds of its budgets. What is spent without a price would be spent beside them, so that is refused; a fault
- * of the pricing leaves a call without a reservation.
+ * What the call holds of its budgets. What is spent without a price would be spent beside them, so that is refused unless the
+ * operator wants it; a fault of the pricing leaves a call without a reservation.
  */
-function reserved(start: CallStart, { prices, onFault }: CallRecorderOptions): bigint {
-  const bound = start.budgets.some(({ limit }) => limit !== undefined);
+function reserved(start: CallStart, { prices, allowUnpriced, onFault }: CallRecorderOptions): bigint {
+  const bound = !allowUnpriced && start.budgets.some(({ limit }) => limit !== undefined);
   try {
     if (!bound || isPriced(prices, start, start.request)) return reservationOf(prices, start, start.request, start);
   } catch (error) {

@@ -131,6 +131,7 @@ export function openCall(options: TestCallOptions = {}): TestCall {
         drain: async () => 0,
       },
       prices: PRICES,
+      allowUnpriced: false,
       instance: "instance-1",
       refused: (states) => budgetRefusal(states, NOW),
       observe: () => ({ ended() {} }),

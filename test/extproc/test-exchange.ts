@@ -114,6 +114,7 @@ export function openExchange(
       drain: async () => 0,
     },
     prices,
+    allowUnpriced: false,
     instance: "instance-1",
     refused: (states) => budgetRefusal(states, NOW),
     observe: () => ({ ended: NOTHING }),

@@ -90,6 +90,9 @@ describe("opening a call's record", () => {
     for (const more of unpriced)
       for (const budgets of [[], [soft]]) await recorder.open({ ...START, budgets, ...more });
     assert.equal(opened.length, 6);
+    const lenient = setUp({ allowUnpriced: true });
+    for (const more of unpriced) await lenient.recorder.open({ ...START, budgets: [BUDGET], ...more });
+    assert.equal(lenient.opened.length, 3);
   });
 
   it("reserves nothing where the pricing fails, and opens the call all the same", async () => {
@@ -461,6 +464,7 @@ interface Setting {
   readonly prices?: Prices;
   readonly refusal?: GatewayError | undefined;
   readonly observe?: ObserveCall;
+  readonly allowUnpriced?: boolean;
 }
 
 function setUp(setting: Setting = {}) {
@@ -486,6 +490,7 @@ function setUp(setting: Setting = {}) {
       drain: async () => 0,
     },
     prices: setting.prices ?? createPrices(),
+    allowUnpriced: setting.allowUnpriced ?? false,
     instance: "i-1",
     refused: () => setting.refusal,
     observe: setting.observe ?? (() => ({ ended() {} })),
