@@ -49,6 +49,9 @@ export interface AdminAppOptions {
 }
 
 const MAX_BODY_BYTES = 1024 * 1024;
+const REQUESTS_AT_ONCE = 4;
+const REPORTS_AT_ONCE = 2;
+const REPORTS: ReadonlySet<string> = new Set(["/api/usage", "/api/usage/series", "/api/latency", "/api/calls"]);
 const IMPORT_PATH = "/api/keys/import";
 /** Found under any name: a probe's Host is whatever its maker chose. */
 const PROBES: ReadonlySet<string> = new Set(["/livez", "/readyz"]);
@@ -79,6 +82,11 @@ export function createAdminApp(options: AdminAppOptions): AdminApp {
     return next();
   });
   app.use("/api/*", gate.check);
+  // Reports may take seconds and have turns of their own: what is short does not wait behind them.
+  const short = createTurns(REQUESTS_AT_ONCE);
+  app.use("/api/*", (context, next) =>
+    REPORTS.has(context.req.path) ? next() : short.take(context.req.raw.signal, next),
+  );
   app.use("/api/*", bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge }));
   app.use("/api/*", async (context, next) => {
     assertMediaType(context);
@@ -88,7 +96,7 @@ export function createAdminApp(options: AdminAppOptions): AdminApp {
   mountSession(app, gate);
   mountKeys(app, { keys, calls: store.calls, now });
   mountTeams(app, { teams, calls: store.calls, now });
-  const turns = createTurns();
+  const turns = createTurns(REPORTS_AT_ONCE);
   mountReports(app, { reports: store.reports, now, turns });
   mountLedger(app, { store, now, turns });
   mountProbes(app, options);

@@ -39,6 +39,14 @@ export function mountProbes(app: AdminApp, { notReady, metrics }: ProbesOptions)
   );
 
   if (metrics === undefined) return;
+  // Anybody may ask, and an answer may take 100 ms to make: those who ask meanwhile get the same one.
+  let rendering: Promise<string> | undefined;
+  const shared = () => {
+    rendering ??= metrics().finally(() => {
+      rendering = undefined;
+    });
+    return rendering;
+  };
   app.get(
     "/metrics",
     operation({
@@ -49,6 +57,6 @@ export function mountProbes(app: AdminApp, { notReady, metrics }: ProbesOptions)
         403: failure("Asked under a host name that is not the gateway's"),
       },
     }),
-    async (context) => context.body(await metrics(), 200, { "content-type": METRICS_TYPE }),
+    async (context) => context.body(await shared(), 200, { "content-type": METRICS_TYPE }),
   );
 }

@@ -1,6 +1,6 @@
 /**
- * Long reads take turns: few at once, a line in front of them, and whoever finds it full is sent away. No number of reports
- * takes the time or the memory that calls need.
+ * Requests of the API take turns: few at once, a line in front of them, and whoever finds it full is sent away. No number
+ * of them takes the time or the memory that calls need.
  */
 import { createSlots } from "../media/slots.ts";
 import { busy } from "./errors.ts";
@@ -10,12 +10,11 @@ export interface Turns {
   take<T>(client: AbortSignal, work: () => Promise<T>): Promise<T>;
 }
 
-const PLACES = 2;
 const LINE = 30;
 const WAIT_MS = 10_000;
 
-export function createTurns(): Turns {
-  const slots = createSlots({ places: PLACES, line: LINE });
+export function createTurns(places: number): Turns {
+  const slots = createSlots({ places, line: LINE });
   return {
     async take(client, work) {
       const patience = AbortSignal.timeout(WAIT_MS);
