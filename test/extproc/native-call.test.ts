@@ -308,6 +308,17 @@ describe("a refusal of the gateway's on a native path", () => {
     );
   });
 
+  it("comes with an estimate in the row where Bedrock may have worked on it", async () => {
+    const exchange = openExchange();
+    const lost = responseHeaders(503, "application/json", { "x-gateway-local-reply": "UC" });
+    await exchange.run(native("converse"), requestBody(BODY), lost);
+    assert.equal(responded(exchange.sent).headers["x-amzn-errortype"], "ServiceUnavailableException");
+    assert.deepEqual(
+      exchange.closed.map(({ status, estimated, usage }) => [status, estimated, usage.inputTokens]),
+      [["error", true, 4]],
+    );
+  });
+
   it("can't come any more once the answer has begun: the exchange breaks, and never ends cleanly", async () => {
     const exchange = openExchange();
     await exchange.run(native("converse-stream"), requestBody(BODY), streamHeaders());

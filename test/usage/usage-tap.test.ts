@@ -78,6 +78,12 @@ describe("usage is tapped from", () => {
     assert.deepEqual(tap("invoke-with-response-stream", STREAM, [stream]).total.usage, expected);
   });
 
+  it("Claude's body that says only for how long it wrote to the cache", () => {
+    const usage = { input_tokens: 1, output_tokens: 1, cache_creation: { ephemeral_1h_input_tokens: 20 } };
+    const { cacheWriteTokens, cacheWrite1hTokens } = tap("invoke", JSON_TYPE, [json({ usage })]).total.usage;
+    assert.deepEqual([cacheWriteTokens, cacheWrite1hTokens], [20, 20]);
+  });
+
   it("what says how the model thought", () => {
     const usage = { input_tokens: 11, output_tokens: 50, output_tokens_details: { thinking_tokens: 40 } };
     assert.equal(tap("invoke", JSON_TYPE, [json({ usage })]).total.usage.reasoningTokens, 40);
