@@ -22,6 +22,7 @@ import type { AwsConfig, Config, Environment } from "./config.ts";
 import { dialects, embeddingsDialects } from "./dialects/index.ts";
 import { createExchange, type Refusal } from "./extproc/exchange.ts";
 import { startExtProcServer } from "./extproc/server.ts";
+import { createAnswerArchive } from "./extproc/stored-answers.ts";
 import type { Logger } from "./log.ts";
 import { createImageFetcher } from "./media/fetch-image.ts";
 import { createPlanner } from "./models/call-plan.ts";
@@ -169,6 +170,10 @@ export async function startGateway({
       calls: createConverseCalls({ endpointOf, credentials, now }),
       modelCalls: createModelCalls({ endpointOf, credentials, now }),
       buckets: operator.s3.buckets,
+      answers:
+        operator.responses.store === undefined
+          ? undefined
+          : createAnswerArchive({ store: store.answers, keepMs: operator.responses.store, now }),
       fetchImage: createImageFetcher(operator.images.fetch),
       egress: (signed: SignedCall, signal: AbortSignal) => sendSigned(egress, signed, signal),
       recorder: createCallRecorder({

@@ -56,6 +56,10 @@ export interface OperatorConfig {
     readonly unpriced: "refuse" | "allow";
   };
   readonly retention: Retention;
+  readonly responses: {
+    /** How long answers are stored for requests that refer to them, in milliseconds; undefined: none is. */
+    readonly store: number | undefined;
+  };
   readonly metrics: {
     /** A label with the key's id on the metrics of calls. */
     readonly keyLabels: boolean;
@@ -230,6 +234,7 @@ function effective(file: FileContent, ownRegion: string | undefined): OperatorCo
     prices: file.prices.map(priceOverride),
     limits: { redisLost: file.limits.redis_lost, unpriced: file.limits.unpriced },
     retention: { calls: file.retention.calls ?? undefined, totals: file.retention.totals ?? undefined },
+    responses: { store: file.responses.store ?? undefined },
     metrics: { keyLabels: file.metrics.key_labels },
   });
 }

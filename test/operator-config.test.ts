@@ -20,6 +20,7 @@ const DEFAULTS = {
   prices: [],
   limits: { redisLost: "local", unpriced: "refuse" },
   retention: { calls: undefined, totals: undefined },
+  responses: { store: undefined },
   metrics: { keyLabels: false },
 };
 
@@ -31,7 +32,7 @@ describe("the operator's file", () => {
       "\n",
       "# nothing yet\n",
       "{}",
-      "models:\nregions:\nimages:\n  fetch:\n    allow:\ns3:\n  buckets:\ncaching:\n  auto:\nprofiles:\nprices:\nlimits:\nretention:\nmetrics:\n",
+      "models:\nregions:\nimages:\n  fetch:\n    allow:\ns3:\n  buckets:\ncaching:\n  auto:\nprofiles:\nprices:\nlimits:\nretention:\nresponses:\nmetrics:\n",
     ]) {
       assert.deepEqual(parse(text), DEFAULTS, JSON.stringify(text));
     }
@@ -293,6 +294,19 @@ describe("caching.auto and profiles.automatic", () => {
   });
 });
 
+describe("responses", () => {
+  it("are stored for a time, or not at all", () => {
+    assert.deepEqual(parse("responses: {store: 30d}").responses, { store: 30 * 86_400_000 });
+    for (const store of ["0d", "forever", "true", "30"]) {
+      assert.match(
+        problems(`responses: {store: ${store}}`).join(),
+        /responses\.store must be a time such as 90d/,
+        store,
+      );
+    }
+  });
+});
+
 describe("limits, retention and metrics", () => {
   it("are read with their units", () => {
     const { limits, retention, metrics } = parse(
@@ -404,7 +418,7 @@ nonsense: 1
       'f:6:11: images.fetch.enabled must be true or false, got "maybe".',
       "f:7:11: images.fetch.max_byte is not a key that is known here, did you mean max_bytes?",
       "f:8:11: regions.allowed must hold the gateway's own region, us-east-1.",
-      "f:9:1: nonsense is not a key that is known here: there are models, regions, images, s3, caching, profiles, prices, limits, retention, metrics.",
+      "f:9:1: nonsense is not a key that is known here: there are models, regions, images, s3, caching, profiles, prices, limits, retention, responses, metrics.",
     ]);
   });
 

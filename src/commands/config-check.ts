@@ -48,7 +48,7 @@ function environmentRows({ clients, tls, admin, aws, logLevel }: Config): string
 }
 
 function fileRows(operator: OperatorConfig): string[][] {
-  const { models, regions, images, s3, caching, profiles, prices, limits, retention, metrics } = operator;
+  const { models, regions, images, s3, caching, profiles, prices, limits, retention, responses, metrics } = operator;
   const { enabled, allow, maxBytes, timeoutMs } = images.fetch;
   const { auto } = caching;
   const parts = auto && (["system", "tools", "conversation"] as const).filter((part) => auto[part]);
@@ -68,6 +68,7 @@ function fileRows(operator: OperatorConfig): string[][] {
     ["without Redis", limits.redisLost === "local" ? "limits are counted locally" : "limited requests are refused"],
     ["without a price", limits.unpriced === "allow" ? "forwarded beside budgets" : "refused under a budget"],
     ["retention", `calls ${daysText(retention.calls)}; totals ${daysText(retention.totals)}`],
+    ["responses", responses.store === undefined ? "not stored" : `stored for ${daysText(responses.store)}`],
     ["metrics", metrics.keyLabels ? "with keys" : "without keys"],
   ];
 }

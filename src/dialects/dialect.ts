@@ -24,6 +24,8 @@ export interface Dialect {
   errorStatus?(error: GatewayError): number;
   /** What a body refers to of earlier answers, for `CallMeta.stored`. The body has not been checked. */
   refersTo?(body: unknown): StoredReferences;
+  /** Stored answers, by their ids below `paths`. */
+  readonly storing?: Storing;
   /** What fills the silence in a stream; a comment where nothing is said here. */
   readonly keepAlive?: SseEvent;
   /** A header of every answer that has the request's id, besides `x-request-id`. */
@@ -32,6 +34,11 @@ export interface Dialect {
   readonly counting?: Counting;
   /** The list of models in this API's own shape. */
   readonly listing?: Listing;
+}
+
+export interface Storing {
+  /** What tells that an answer has been deleted. */
+  deleted(id: string): unknown;
 }
 
 export interface Counting {

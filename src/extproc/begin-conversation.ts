@@ -70,15 +70,19 @@ interface Opened {
 async function open(
   services: ConversationServices,
   admitted: Admitted,
-  { decode }: Pick<Dialect, "decode">,
+  { decode, refersTo }: Pick<Dialect, "decode" | "refersTo">,
   body: Buffer,
   startedAt: number,
 ): Promise<Opened | undefined> {
-  const { targets, buckets } = services;
-  const conversation = decode(parseBody(body), {
+  const { targets, buckets, answers } = services;
+  const parsed = parseBody(body);
+  const references = answers && refersTo?.(parsed);
+  const stored = references && (await answers?.find(admitted.caller.key.id, references));
+  const conversation = decode(parsed, {
     id: admitted.id.replaceAll("-", ""),
     created: Math.floor(startedAt / 1000),
     header: (name) => admitted.headers.get(name),
+    ...(stored !== undefined && { stored }),
   });
   assertModel(admitted, targets, conversation.model);
   assertReadable(conversation.storedObjects, buckets);

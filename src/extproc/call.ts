@@ -32,6 +32,7 @@ import { errorAnswer, hadBeenSent, localReplyError, statusOf } from "./answers.t
 import type { Forwarding } from "./forwarding.ts";
 import { headerText, LOCAL_REPLY_HEADER } from "./headers.ts";
 import type { Outlet } from "./outlet.ts";
+import type { AnswerArchive } from "./stored-answers.ts";
 import type { Metadata } from "./wire.ts";
 
 export interface CallServices {
@@ -44,6 +45,8 @@ export interface CallServices {
   /** An attempt failed with `cause`, and another one follows: with what was amended or, a fallback, elsewhere. */
   readonly onRecovering: (cause: ErrorCode, fallback: boolean) => void;
   readonly onFault: (error: unknown, requestId: string) => void;
+  /** Undefined where nothing is stored. */
+  readonly answers: AnswerArchive | undefined;
 }
 
 export interface CallRequest {
@@ -303,20 +306,35 @@ export class Call implements Forwarding {
     }
     await this.#first.record?.completed(200);
     if (this.#over) return;
-    this.#describe();
-    this.#settle();
     const { conversation } = this.#request;
     // What fails in here fails while the call is not over yet, and is answered as any other failure.
-    if (conversation.stream) {
-      const closing = [...conversation.closing()].map(encodeEvent);
-      this.#over = true;
-      this.#outlet.finish(Buffer.concat([last, ...closing]), this.#metadata());
-    } else {
-      const reply = conversation.reply(this.#choices.flatMap(({ response }) => response ?? []));
-      this.#over = true;
-      const cost = this.#cost();
-      if (cost !== undefined) this.#outlet.headers["x-gateway-cost"] = formatUsd(cost);
-      this.#outlet.whole(reply, this.#metadata());
+    const closing = conversation.stream
+      ? Buffer.concat([last, ...[...conversation.closing()].map(encodeEvent)])
+      : undefined;
+    const reply = closing ?? conversation.reply(this.#choices.flatMap(({ response }) => response ?? []));
+    await this.#keep();
+    if (this.#over) return;
+    this.#describe();
+    this.#settle();
+    this.#over = true;
+    if (closing !== undefined) {
+      this.#outlet.finish(closing, this.#metadata());
+      return;
+    }
+    const cost = this.#cost();
+    if (cost !== undefined) this.#outlet.headers["x-gateway-cost"] = formatUsd(cost);
+    this.#outlet.whole(reply, this.#metadata());
+  }
+
+  /** The client may refer to the answer as soon as it has it. */
+  async #keep(): Promise<void> {
+    const { caller, conversation, id } = this.#request;
+    const { answers, onFault } = this.#services;
+    try {
+      const answer = answers && conversation.toStore?.();
+      if (answer !== undefined) await answers?.keep(caller.key.id, answer);
+    } catch (error) {
+      onFault(error, id);
     }
   }
 

@@ -1,6 +1,6 @@
 /**
- * What the service answers from its own knowledge: health, CORS preflights, and the models that a key may use, as the
- * client's API lists them.
+ * What the service answers from its own knowledge: health, CORS preflights, the models that a key may use, as the client's
+ * API lists them, and answers that were stored.
  */
 import { isModelAllowed } from "../access/allowed-models.ts";
 import type { Caller } from "../access/authenticate.ts";
@@ -11,12 +11,15 @@ import type { Targets } from "../models/targets.ts";
 import { type Answer, emptyAnswer, jsonAnswer, modelList, modelObject } from "./answers.ts";
 import { preflightHeaders } from "./headers.ts";
 import { nativeList } from "./native-lists.ts";
-import type { LocalRoute } from "./routes.ts";
+import type { LocalRoute, StoredRoute } from "./routes.ts";
+import { type AnswerArchive, notStoring } from "./stored-answers.ts";
 import type { Headers } from "./wire.ts";
 
 export interface LocalServices {
   readonly catalog: Catalog;
   readonly targets: Targets;
+  /** Undefined where nothing is stored. */
+  readonly answers: AnswerArchive | undefined;
 }
 
 export interface LocalRequest {
@@ -51,7 +54,28 @@ export async function localAnswer(services: LocalServices, request: LocalRequest
         { param: "model" },
       );
     }
+    case "stored":
+      return jsonAnswer(200, await storedAnswer(services, request, route));
   }
+}
+
+async function storedAnswer(
+  { answers }: LocalServices,
+  { headers, authenticate }: LocalRequest,
+  { storing, id }: StoredRoute,
+): Promise<unknown> {
+  const { key } = await authenticate();
+  if (answers === undefined) throw notStoring();
+  if (headers.get(":method") === "DELETE") {
+    await answers.remove(key.id, id);
+    return storing.deleted(id);
+  }
+  if (query(headers).get("stream") === "true") {
+    throw new GatewayError("invalid_request", "stream must be false: a stored answer is given as a whole.", {
+      param: "stream",
+    });
+  }
+  return answers.get(key.id, id);
 }
 
 async function permittedModels(services: LocalServices, { authenticate }: LocalRequest): Promise<CatalogModel[]> {

@@ -6,7 +6,7 @@
  */
 
 import { MODEL_OPERATIONS, type ModelOperation } from "../bedrock/model-call.ts";
-import type { Counting, Dialect } from "../dialects/dialect.ts";
+import type { Counting, Dialect, Storing } from "../dialects/dialect.ts";
 import type { EmbeddingsDialect } from "../dialects/embeddings-dialect.ts";
 import { GatewayError } from "../errors.ts";
 import { NATIVE_LISTS, type NativeList } from "./native-lists.ts";
@@ -17,6 +17,8 @@ export type Route =
   | { readonly kind: "health" }
   | { readonly kind: "models" }
   | { readonly kind: "model"; readonly id: string }
+  /** An answer that was stored. */
+  | { readonly kind: "stored"; readonly dialect: Dialect; readonly storing: Storing; readonly id: string }
   | { readonly kind: "call"; readonly dialect: Dialect }
   /** A prompt's tokens, and no call. */
   | { readonly kind: "count"; readonly dialect: Dialect; readonly counting: Counting }
@@ -27,6 +29,7 @@ export type Route =
 
 /** What a request with a body asks for. */
 export type BodyRoute = Extract<Route, { kind: "call" | "count" | "native" | "embeddings" }>;
+export type StoredRoute = Extract<Route, { kind: "stored" }>;
 /** What the service answers by itself. */
 export type LocalRoute = Exclude<Route, BodyRoute>;
 
@@ -51,7 +54,7 @@ export function findRoute(method: string, target: string, dialects: Dialects): R
       `Unknown path: ${printable(method)} ${printable(pathname)}. ${knownPaths(dialects)}`,
     );
   }
-  const allowed = takesBody(route) ? ["POST"] : ["GET", "HEAD"];
+  const allowed = takesBody(route) ? ["POST"] : ["GET", "HEAD", ...(route.kind === "stored" ? ["DELETE"] : [])];
   if (allowed.includes(method)) return route;
   throw new GatewayError(
     "method_not_allowed",
@@ -83,13 +86,25 @@ function matchPath(pathname: string, { dialects, embeddings }: Dialects): Route 
   const dialect = dialects.find((candidate) => candidate.paths.includes(path));
   if (dialect !== undefined) return { kind: "call", dialect };
   const vectors = embeddings.find((candidate) => candidate.paths.includes(path));
-  return vectors === undefined ? countRoute(path, dialects) : { kind: "embeddings", dialect: vectors };
+  if (vectors !== undefined) return { kind: "embeddings", dialect: vectors };
+  return countRoute(path, dialects) ?? storedRoute(path, dialects);
 }
 
 function countRoute(path: string, dialects: readonly Dialect[]): Route | undefined {
   for (const dialect of dialects) {
     const { counting } = dialect;
     if (counting?.paths.includes(path)) return { kind: "count", dialect, counting };
+  }
+  return undefined;
+}
+
+function storedRoute(path: string, dialects: readonly Dialect[]): Route | undefined {
+  const end = path.lastIndexOf("/");
+  const id = path.slice(end + 1);
+  for (const dialect of dialects) {
+    const { paths, storing } = dialect;
+    if (storing !== undefined && id !== "" && paths.includes(path.slice(0, end)))
+      return { kind: "stored", dialect, storing, id };
   }
   return undefined;
 }

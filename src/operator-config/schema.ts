@@ -173,6 +173,7 @@ export const fileSchema = section({
     {},
   ),
   retention: v.nullish(section({ calls: v.nullish(longTime), totals: v.nullish(longTime) }), {}),
+  responses: v.nullish(section({ store: v.nullish(longTime) }), {}),
   metrics: v.nullish(section({ key_labels: v.nullish(flag, false) }), {}),
 });
 

@@ -95,10 +95,10 @@ export function createAnswers(database: Database): AnswerStore {
             .on("chain.depth", "<=", BigInt(answers))
             .on("chain.bytes", "<=", BigInt(bytes)),
         )
-        .select(["chain.previous", "chain.depth", "chain.bytes", "answer_items.item"])
-        .orderBy("chain.depth", "desc")
-        .orderBy("answer_items.position")
+        .select(["chain.previous", "chain.depth", "chain.bytes", "answer_items.position", "answer_items.item"])
         .execute();
+      // SQLite would carry the items themselves through its sorting.
+      rows.sort((a, b) => Number(b.depth - a.depth || (a.position ?? 0n) - (b.position ?? 0n)));
       const [oldest] = rows;
       if (oldest === undefined) return "absent";
       if (integer(oldest.depth) > answers || integer(oldest.bytes) > bytes) return "too_large";

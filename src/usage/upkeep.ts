@@ -10,7 +10,7 @@ import { createRetention, RETENTION_EVERY_MS, type RetentionPeriods } from "./re
 import { createSweep, SWEEP_EVERY_MS } from "./sweep.ts";
 
 export interface UpkeepOptions {
-  readonly store: Pick<Store, "calls" | "instances" | "reports">;
+  readonly store: Pick<Store, "calls" | "instances" | "reports" | "answers">;
   readonly prices: Prices;
   /** This process. */
   readonly self: Omit<Instance, "seenAt">;

@@ -12,7 +12,7 @@ describe("config-check", () => {
     const file = await configFile(
       t,
       'models:\n  aliases: {gpt-4o: amazon.nova-lite-v1:0}\nimages: {fetch: {enabled: true, allow: ["*.a.com"]}}\n' +
-        "prices: [{match: x.*, service_tier: flex, from: 2026-12-01, input: 0.15, output: 10}]\n",
+        "responses: {store: 30d}\nprices: [{match: x.*, service_tier: flex, from: 2026-12-01, input: 0.15, output: 10}]\n",
     );
     const { code, stdout, stderr } = await check({ AWS_REGION: "eu-west-1", PORT: "9000", GATEWAY_CONFIG: file });
     assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
@@ -26,6 +26,7 @@ describe("config-check", () => {
       /image fetching +\*\.a\.com; 5242880 bytes in 8000 ms/,
       /auto caching +off/,
       /profiles +geo/,
+      /responses +stored for 30 days\n/,
       /price +x\.\* \(flex\): input 0\.15, output 10, cacheRead 0\.15, .* from 2026-12-01\n/,
     ]) {
       assert.match(stdout, line);

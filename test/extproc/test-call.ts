@@ -162,6 +162,7 @@ export function openCall(options: TestCallOptions = {}): TestCall {
       }),
     onRecovering: (cause, fallback) => void recoveries.push([cause, fallback]),
     onFault,
+    answers: undefined,
     ...options.services,
   };
   const dialect: Dialect = { ...openaiChat, ...options.dialect };

@@ -166,6 +166,7 @@ export function openExchange(
       accepting: () => true,
       onRefused: (line) => refused.push(line),
       onFault,
+      answers: undefined,
       ...services,
     },
     (reply) => void sent.push(reply),

@@ -18,6 +18,7 @@ export const openaiResponses: Dialect = {
   paths: ["/responses"],
   decode,
   refersTo,
+  storing: { deleted: (id) => ({ id, object: "response", deleted: true }) },
   errorBody: openAiErrorBody,
   errorEvents: openAiErrorEvents,
 };
