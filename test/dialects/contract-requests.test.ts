@@ -30,7 +30,9 @@ type Path = readonly (string | number)[];
 
 for (const dialect of dialects) {
   const folder = new URL(`../golden/${dialect.name}/`, import.meta.url);
-  const names = readdirSync(folder).filter((name) => name.endsWith(".request.json"));
+  const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".request.json"),
+  );
 
   describe(`any request of ${dialect.name}`, () => {
     for (const name of names) {

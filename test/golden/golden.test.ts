@@ -6,6 +6,10 @@
  *                         several choices)
  *   NAME.frames.jsonl → NAME.sse           (likewise; Converse events, one on a line)
  *
+ * common/ has what every dialect is tried with: Bedrock's answers and streams, and the Converse bodies that all of them ask
+ * for in their own words. A dialect's common/ has its requests and what it makes of the answers; `WITHOUT` says what its
+ * API has no words for.
+ *
  * `npm run golden:update` writes what comes out; the diff is the review. Every Converse body is also judged by AWS's model.
  */
 import assert from "node:assert/strict";
@@ -18,7 +22,7 @@ import { toGatewayError } from "../../src/errors.ts";
 import { parseJson } from "../../src/json.ts";
 import { judgeConverse } from "../aws-model/judge.ts";
 import { brokenRules } from "../aws-model/rules.ts";
-import { readFrames, renderStream } from "./stream-text.ts";
+import { readFramesAndFailures, renderStream } from "./stream-text.ts";
 
 const UPDATE = process.env.UPDATE_GOLDEN === "1";
 const EXTRAS = ["requests", "intent", "choices", "links", "objects", "warnings"] as const;
@@ -33,20 +37,62 @@ const DEFAULT_REQUEST = {
   stream_options: { include_usage: true },
 };
 
+const COMMON = new URL("common/", import.meta.url);
+/** Common requests that an API has no words for. */
+const WITHOUT: Readonly<Record<string, readonly string[]>> = {
+  "openai-responses": ["stop"],
+  "openai-completions": [
+    "cache-points",
+    "image",
+    "image-link",
+    "pdf",
+    "reasoning-back",
+    "structured-output",
+    "system",
+    "thinking-budget",
+    "tool-forced",
+    "tool-loop",
+    "tool-none",
+    "tool-required",
+    "tool-single",
+    "tools",
+    "tools-parallel",
+    "turns",
+  ],
+};
+
 for (const dialect of dialects) {
   const folder = new URL(`${dialect.name}/`, import.meta.url);
-  const names = readdirSync(folder);
-  const cases = (suffix: string): string[] =>
-    names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length));
+  const cases = (suffix: string): string[] => casesIn(folder, suffix);
 
   describe(`golden ${dialect.name}`, () => {
     for (const name of cases(".request.json")) it(`${name}: request`, () => checkRequest(dialect, folder, name));
     for (const name of cases(".answer.json")) it(`${name}: answer`, () => checkAnswer(dialect, folder, name));
     for (const name of cases(".frames.jsonl")) it(`${name}: stream`, () => checkStream(dialect, folder, name));
   });
+
+  describe(`golden ${dialect.name}, in common with all`, () => {
+    const own = new URL("common/", folder);
+    const asked = casesIn(own, ".request.json");
+
+    it("has every common request, or none where its API has no words for it", () => {
+      const without = WITHOUT[dialect.name] ?? [];
+      assert.deepEqual([...asked, ...without].sort(), casesIn(COMMON, ".converse.json").sort());
+    });
+    for (const name of asked) it(`${name}: request`, () => checkRequest(dialect, own, name, COMMON));
+    for (const name of casesIn(COMMON, ".answer.json"))
+      it(`${name}: answer`, () => checkAnswer(dialect, own, name, COMMON));
+    for (const name of casesIn(COMMON, ".frames.jsonl"))
+      it(`${name}: stream`, () => checkStream(dialect, own, name, COMMON));
+  });
 }
 
-function checkRequest(dialect: Dialect, folder: URL, name: string): void {
+function casesIn(folder: URL, suffix: string): string[] {
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  return names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length));
+}
+
+function checkRequest(dialect: Dialect, folder: URL, name: string, bedrock = folder): void {
   let conversation: Conversation;
   try {
     conversation = dialect.decode(read(folder, `${name}.request.json`), META);
@@ -57,7 +103,7 @@ function checkRequest(dialect: Dialect, folder: URL, name: string): void {
   }
   const { request, requests = [request], stream, remoteImages } = conversation;
   expectNoFile(folder, `${name}.error.json`);
-  expectFile(folder, `${name}.converse.json`, pretty(request));
+  expectFile(bedrock, `${name}.converse.json`, pretty(request));
   const extras = extrasOf(conversation);
   for (const extra of EXTRAS) {
     if (extras[extra] === undefined) expectNoFile(folder, `${name}.${extra}.json`);
@@ -80,14 +126,14 @@ function extrasOf(conversation: Conversation): Record<(typeof EXTRAS)[number], u
   };
 }
 
-function checkAnswer(dialect: Dialect, folder: URL, name: string): void {
-  const given = read(folder, `${name}.answer.json`);
+function checkAnswer(dialect: Dialect, folder: URL, name: string, bedrock = folder): void {
+  const given = read(bedrock, `${name}.answer.json`);
   const answers = (Array.isArray(given) ? given : [given]).map(converseResponse);
   expectFile(folder, `${name}.reply.json`, pretty(conversationFor(dialect, folder, name).reply(answers)));
 }
 
-function checkStream(dialect: Dialect, folder: URL, name: string): void {
-  const frames = readFrames(new URL(`${name}.frames.jsonl`, folder));
+function checkStream(dialect: Dialect, folder: URL, name: string, bedrock = folder): void {
+  const frames = readFramesAndFailures(new URL(`${name}.frames.jsonl`, bedrock));
   expectFile(folder, `${name}.sse`, renderStream(dialect, conversationFor(dialect, folder, name), frames));
 }
 
