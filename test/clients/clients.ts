@@ -25,10 +25,10 @@ export interface Client {
   readonly env?: Readonly<Record<string, string>>;
   /** The same as files, below the home; and what it needs to work on. */
   readonly files?: Readonly<Record<string, string>>;
+  /** What it sends back, or sets, that has to reach Bedrock. */
+  readonly carries?: readonly ("thoughts" | "cache points")[];
   /** It sends keys over TLS alone. */
   readonly tls?: true;
-  /** It is stopped by Ctrl-C in the middle of an answer, too. */
-  readonly interrupted?: true;
 }
 
 const DRIVE = fileURLToPath(new URL("drive.py", import.meta.url));
@@ -42,8 +42,8 @@ const claudeCode = {
   model: SONNET,
   args: (prompt) => ["--print", prompt, "--allowedTools", "Bash"],
   tool: BASH,
+  carries: ["thoughts", "cache points"],
   env: { CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1", DISABLE_AUTOUPDATER: "1" },
-  interrupted: true,
 } as const satisfies Omit<Client, "name">;
 
 export const CLIENTS: readonly Client[] = [
@@ -54,6 +54,7 @@ export const CLIENTS: readonly Client[] = [
     command: ["python", DRIVE, "aws"],
     args: (prompt, task) => [task, prompt],
     tool: SHELL,
+    carries: ["thoughts"],
     tls: true,
     env: { AWS_EC2_METADATA_DISABLED: "true" },
   },
@@ -64,7 +65,6 @@ export const CLIENTS: readonly Client[] = [
     command: ["python", DRIVE, "langchain"],
     args: (prompt, task) => [task, prompt],
     tool: SHELL,
-    interrupted: true,
   },
   {
     name: "LlamaIndex",
@@ -92,7 +92,7 @@ export const CLIENTS: readonly Client[] = [
       prompt,
     ],
     tool: { name: "exec_command", input: (cmd) => ({ cmd }) },
-    interrupted: true,
+    carries: ["thoughts"],
   },
   {
     name: "OpenCode",
@@ -101,6 +101,7 @@ export const CLIENTS: readonly Client[] = [
     command: ["opencode"],
     args: (prompt) => ["run", prompt],
     tool: { ...BASH, name: "bash" },
+    carries: ["cache points"],
     env: {
       OPENCODE_DISABLE_AUTOUPDATE: "1",
       OPENCODE_DISABLE_DEFAULT_PLUGINS: "1",

@@ -4,6 +4,7 @@ snippet.py, in the working directory, is README.md's: it makes the model that is
 libraries are scripted as the coding agents are.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -89,17 +90,22 @@ def aws(what, prompt):
 
 
 def collect(blocks, contentBlockStart=None, contentBlockDelta=None, contentBlockStop=None, **_):
-    import json
-
+    """Puts a ConverseStream event into the blocks of the message, by their index."""
     if contentBlockStart:
-        blocks[contentBlockStart["contentBlockIndex"]] = {"toolUse": {**contentBlockStart["start"]["toolUse"], "input": ""}}
+        tool_use = contentBlockStart["start"]["toolUse"]
+        blocks[contentBlockStart["contentBlockIndex"]] = {"toolUse": {**tool_use, "input": ""}}
     if contentBlockDelta:
-        block = blocks.setdefault(contentBlockDelta["contentBlockIndex"], {"text": ""})
-        if "toolUse" in block:
-            block["toolUse"]["input"] += contentBlockDelta["delta"]["toolUse"]["input"]
+        index, delta = contentBlockDelta["contentBlockIndex"], contentBlockDelta["delta"]
+        if "text" in delta:
+            say(delta["text"])
+            blocks.setdefault(index, {"text": ""})["text"] += delta["text"]
+        elif "toolUse" in delta:
+            blocks[index]["toolUse"]["input"] += delta["toolUse"]["input"]
         else:
-            block["text"] += contentBlockDelta["delta"]["text"]
-            say(contentBlockDelta["delta"]["text"])
+            thought = blocks.setdefault(index, {"reasoningContent": {"reasoningText": {"text": ""}}})
+            for field, piece in delta["reasoningContent"].items():
+                text = thought["reasoningContent"]["reasoningText"]
+                text[field] = text.get(field, "") + piece
     if contentBlockStop:
         block = blocks[contentBlockStop["contentBlockIndex"]]
         if "toolUse" in block:

@@ -36,9 +36,9 @@ export interface Seen {
 export function playsFor(client: Client, unique: string): Play[] {
   return [
     streamedAnswer(unique),
-    ...(client.tool === undefined ? [] : [toolLoop(client.tool, unique)]),
+    ...(client.tool === undefined ? [] : [toolLoop(client.tool, client.carries ?? [], unique)]),
     ...(client.edits === undefined ? [] : [editLoop(unique)]),
-    ...(client.interrupted === undefined ? [] : [interruption(unique)]),
+    interruption(unique),
   ];
 }
 
@@ -59,7 +59,13 @@ function streamedAnswer(unique: string): Play {
 }
 
 /** The command's output can't be guessed from the command: a shell has to have run it. */
-function toolLoop({ name, input }: NonNullable<Client["tool"]>, unique: string): Play {
+function toolLoop(
+  { name, input }: NonNullable<Client["tool"]>,
+  carries: NonNullable<Client["carries"]>,
+  unique: string,
+): Play {
+  const thought = `I should count ${unique}.`;
+  const reasoning = { reasoningContent: { reasoningText: { text: thought, signature: btoa(unique) } } };
   const said = `The shell has counted for ${unique}.`;
   const result = `${unique}-42`;
   const call: JsonObject = { toolUseId: "tooluse_count", name, input: input(`echo ${unique}-$((6 * 7))`) };
@@ -71,7 +77,8 @@ function toolLoop({ name, input }: NonNullable<Client["tool"]>, unique: string):
       if (hasToolResult(request)) return says(said, { pace: 10, chunking: "frames" });
       // Titles and the like are asked for without tools.
       if (!new RegExp(`"name":\\s*"${name}"`).test(request.body)) return says("Counting");
-      return { kind: "message", content: [{ text: "Let me count." }, { toolUse: call }], pace: 10, chunking: "frames" };
+      const content = [reasoning, { text: "Let me count." }, { toolUse: call }];
+      return { kind: "message", content, pace: 10, chunking: "frames" };
     },
     check({ exit, output, requests }) {
       assert.equal(exit, 0, "the exit code");
@@ -79,6 +86,8 @@ function toolLoop({ name, input }: NonNullable<Client["tool"]>, unique: string):
       assert.ok(second, "the tool's result did not come back");
       const given = /"(toolResult|tool_result)".*/s.exec(second.body)?.[0].slice(0, 1_000);
       assert.ok(second.body.includes(result), `the tool's result is not what the command prints: ${given}`);
+      if (carries.includes("thoughts")) assert.ok(second.body.includes(thought), "what the model thought is lost");
+      if (carries.includes("cache points")) assert.match(second.body, /"(cachePoint|cache_control)":/);
       assert.ok(squeezed(output).includes(squeezed(said)), "the last answer is not in the output");
     },
   };

@@ -132,6 +132,8 @@ async function perform(
   if (play.interrupted) await interrupt(running, proxy);
   const exit = await running.end(PLAY_TIMEOUT_MS);
 
+  // The end of a client reaches Bedrock a little later.
+  await until("the end of all requests", () => (simulator.requests.every(({ done }) => done) ? true : undefined));
   const requests = simulator.requests.filter(
     ({ order, operation }) => order > before && !/^(Get|List)/.test(operation),
   );
