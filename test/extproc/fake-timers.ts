@@ -5,7 +5,7 @@ export function fakeTimers(t: TestContext) {
   const timers = new Set<{ due: number }>();
   const fire = new Map<object, () => void>();
   let now = 0;
-  const set = (callback: () => void, ms: number) => {
+  const set = <A extends unknown[]>(callback: (...given: A) => void, ms: number, ...given: A) => {
     const timer = {
       due: now + ms,
       unref: () => timer,
@@ -16,7 +16,7 @@ export function fakeTimers(t: TestContext) {
       },
     };
     timers.add(timer);
-    fire.set(timer, callback);
+    fire.set(timer, () => callback(...given));
     return timer;
   };
   const { setTimeout: realSet, clearTimeout: realClear } = globalThis;

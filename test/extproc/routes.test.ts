@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { anthropicMessages } from "../../src/dialects/anthropic-messages/index.ts";
 import { dialects, embeddingsDialects } from "../../src/dialects/index.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
+import { openaiResponses } from "../../src/dialects/openai-responses/index.ts";
 import { GatewayError } from "../../src/errors.ts";
 import { dialectOf, findRoute, isNative } from "../../src/extproc/routes.ts";
 
@@ -35,6 +36,19 @@ describe("findRoute", () => {
 
   for (const path of ["/v1/models", "/models", "/v1/v1/models/", "/v1/models?limit=5"]) {
     it(`takes GET ${path} as the list of models`, () => assert.deepEqual(find("GET", path), { kind: "models" }));
+  }
+
+  for (const path of ["/v1/responses/resp_1", "/responses/resp_1/", "/v1/v1/responses/resp_1?include[]=x"]) {
+    it(`takes GET, HEAD and DELETE of ${path} as a stored answer`, () => {
+      for (const method of ["GET", "HEAD", "DELETE"]) {
+        const route = find(method, path);
+        assert.ok(route.kind === "stored");
+        assert.deepEqual(
+          [route.id, route.dialect, dialectOf(path, SPOKEN)],
+          ["resp_1", openaiResponses, openaiResponses],
+        );
+      }
+    });
   }
 
   for (const [path, id] of [
@@ -74,6 +88,7 @@ describe("findRoute", () => {
     "/v1chat/completions",
     "/v1/chat",
     "/v1/chat/completions/x",
+    "/v1/responses/x/y",
     "/V1/chat/completions",
     "//v1/chat/completions",
     "/v1/models/%",
@@ -103,6 +118,8 @@ describe("findRoute", () => {
     ["PUT", "/v1/chat/completions", "POST, OPTIONS"],
     ["POST", "/v1/models", "GET, HEAD, OPTIONS"],
     ["DELETE", "/v1/models/x", "GET, HEAD, OPTIONS"],
+    ["POST", "/v1/responses/resp_1", "GET, HEAD, DELETE, OPTIONS"],
+    ["DELETE", "/v1/responses", "POST, OPTIONS"],
     ["POST", "/healthz", "GET, HEAD, OPTIONS"],
     ["post", "/v1/chat/completions", "POST, OPTIONS"],
   ] as const) {
