@@ -1,7 +1,9 @@
-/** The OpenAI SDK's responses where the operator lets them be stored, and where not. */
+/** Responses of the OpenAI SDK and the AI SDK where the operator lets them be stored, and where not. */
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, describe, it } from "node:test";
+import { createOpenAI } from "@ai-sdk/openai";
+import { jsonSchema, stepCountIs, streamText, tool } from "ai";
 import OpenAI, { BadRequestError, NotFoundError } from "openai";
 import { isJsonObject } from "../../src/json.ts";
 import { type Answer, fails, says } from "../../src/simulator/simulator.ts";
@@ -57,7 +59,7 @@ describe("stored responses", { concurrency: true }, () => {
       assert.ok(isJsonObject(sent));
       assert.deepEqual(sent.messages, [
         { role: "user", content: [{ text: "How warm is it in Oslo?" }] },
-        { role: "assistant", content: CALLS.kind === "message" && CALLS.content },
+        { role: "assistant", content: contentOf(CALLS) },
         { role: "user", content: [{ toolResult: { toolUseId: "tooluse_1", content: [{ text: "4" }] } }] },
         { role: "assistant", content: [{ text: "Four degrees." }] },
         { role: "user", content: [{ text: "What should I wear?" }] },
@@ -95,6 +97,41 @@ describe("stored responses", { concurrency: true }, () => {
     const sent = sentTo(gateway, model).at(-1);
     assert.ok(isJsonObject(sent) && Array.isArray(sent.messages));
     assert.deepEqual(sent.messages[1], { role: "assistant", content: [{ text: "Four degrees." }] });
+  });
+
+  it("are what the AI SDK refers to by its defaults, thinking too", async () => {
+    const model = `anthropic.claude-sonnet-4-5-${uniqueModel()}`;
+    const first: Answer = {
+      kind: "message",
+      content: [...contentOf(CALLS).slice(0, 1), { text: "Let me look." }, ...contentOf(CALLS).slice(1)],
+    };
+    gateway.simulator.scriptModel(model, [first, says("It is four degrees."), says("Yes.")]);
+    const provider = createOpenAI({ apiKey: gateway.key, baseURL: `${gateway.url}/v1` });
+    const inputSchema = jsonSchema<{ city: string }>({ type: "object", properties: { city: { type: "string" } } });
+    const options = {
+      model: provider(model),
+      tools: { get_weather: tool({ inputSchema, execute: async () => 4 }) },
+      stopWhen: stepCountIs(3),
+      providerOptions: { openai: { reasoningEffort: "low", reasoningSummary: "auto", forceReasoning: true } },
+    } as const;
+    const question = { role: "user" as const, content: "How warm is it in Oslo?" };
+    const result = streamText({ ...options, messages: [question] });
+    assert.match((await Array.fromAsync(result.textStream)).join(""), /It is four degrees\.$/);
+    const { messages } = await result.response;
+    const more = streamText({ ...options, messages: [question, ...messages, { role: "user", content: "Sure?" }] });
+    assert.equal((await Array.fromAsync(more.textStream)).join(""), "Yes.");
+    const sent = sentTo(gateway, model).at(-1);
+    assert.ok(isJsonObject(sent) && Array.isArray(sent.messages));
+    assert.deepEqual(
+      sent.messages.map(({ content }) => content),
+      [
+        [{ text: "How warm is it in Oslo?" }],
+        contentOf(first),
+        [{ toolResult: { toolUseId: "tooluse_1", content: [{ text: "4" }] } }],
+        [{ text: "It is four degrees." }],
+        [{ text: "Sure?" }],
+      ],
+    );
   });
 
   it("are deleted, and are not found then", async () => {
@@ -235,6 +272,10 @@ function script({ simulator }: TestGateway, ...answers: Answer[]): string {
 
 function sentTo({ simulator }: TestGateway, model: string): unknown[] {
   return simulator.requests.filter(({ modelId }) => modelId === model).map(({ json }) => json);
+}
+
+function contentOf(answer: Answer) {
+  return answer.kind === "message" ? answer.content : assert.fail("an answer of another kind");
 }
 
 function textDelta(text: string) {
