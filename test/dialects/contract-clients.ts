@@ -192,6 +192,10 @@ function hearResponse(data: Field, answer: Answer): void {
       answer.ends += 1;
       return;
     }
+    case "response.failed":
+      assert.equal(response.at("status").string(), "failed");
+      assert.equal(answer.errors.length, 1, "SDKs raise the error event that comes before");
+      return;
     default:
       heardError(data, answer);
   }
