@@ -29,6 +29,8 @@ export interface AnswerArchiveOptions {
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 /** The client waits for it. */
 const KEEP_MS = 1_000;
+/** Below Envoy's message_timeout. */
+const READ_MS = 5_000;
 
 export function createAnswerArchive({ store, keepMs, now }: AnswerArchiveOptions): AnswerArchive {
   async function findConversation(keyId: string, id: string) {
@@ -99,11 +101,15 @@ function isId(id: unknown): id is string {
 }
 
 async function read<T>(reading: Promise<T>): Promise<T> {
-  try {
-    return await reading;
-  } catch (cause) {
-    throw new GatewayError("unavailable", "The stored answers can't be reached. Try again in a moment.", { cause });
-  }
+  const found = await within(reading, READ_MS).catch((cause: unknown) => {
+    throw unavailable(cause);
+  });
+  if (found === LATE) throw unavailable(new Error(`the database has not answered within ${READ_MS} ms`));
+  return found;
+}
+
+function unavailable(cause: unknown): GatewayError {
+  return new GatewayError("unavailable", "The stored answers can't be reached. Try again in a moment.", { cause });
 }
 
 /** At once, so that many small values count together. */

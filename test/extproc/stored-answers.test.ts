@@ -125,6 +125,13 @@ describe("what a request refers to", () => {
     }
   });
 
+  it("is an error that may pass where the database takes more than five seconds", async (t) => {
+    const timers = fakeTimers(t);
+    const asked = archive({ get: () => new Promise(() => {}) }).get("key_1", "resp_1");
+    timers.pass(5_000);
+    await assert.rejects(asked, { code: "unavailable" });
+  });
+
   it("is not found by ids that nobody has", async () => {
     for (const id of ["a\0b", "x".repeat(300), "ä"]) {
       const missing = { code: "invalid_request", status: 404, message: /^[\x20-\x7e]{1,300}$/ };
