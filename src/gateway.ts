@@ -26,7 +26,7 @@ import { createAnswerArchive } from "./extproc/stored-answers.ts";
 import type { Logger } from "./log.ts";
 import { createImageFetcher } from "./media/fetch-image.ts";
 import { createPlanner } from "./models/call-plan.ts";
-import { createCatalog } from "./models/catalog.ts";
+import { type Catalog, createCatalog } from "./models/catalog.ts";
 import { createLessons } from "./models/lessons.ts";
 import { createTargets } from "./models/targets.ts";
 import { type OperatorConfig, parseOperatorConfig } from "./operator-config.ts";
@@ -90,16 +90,10 @@ export async function startGateway({
     fallbacks,
     automaticProfiles: operator.profiles.automatic,
   });
-  const listPrices = createPrices();
-  const named = new Set([...aliases.values(), ...[...fallbacks.values()].flat()].map(({ model }) => model));
   const metrics = createMetrics({
     version,
     keyLabels: operator.metrics.keyLabels,
-    // Not what the operator's prices fit: a pattern there fits whatever a client makes up.
-    knownModel: (modelId) =>
-      catalog.has(modelId) ||
-      named.has(modelId) ||
-      listPrices.priceOf({ modelId, foundationModel: undefined, region: aws.region, at: now() }) !== undefined,
+    knownModel: modelsByName(catalog, config, operator, now),
     endpointOf,
   });
   const tracing = await createTracing({
@@ -241,6 +235,18 @@ export async function startGateway({
     await end();
     throw error;
   }
+}
+
+/** Whether a model's id may become a label. Not what the operator's prices fit: a pattern there fits whatever a client makes up. */
+function modelsByName(catalog: Catalog, { aws }: Config, { models }: OperatorConfig, now: () => number) {
+  const listPrices = createPrices();
+  const named = new Set(
+    [...models.aliases.values(), ...[...models.fallbacks.values()].flat()].map(({ model }) => model),
+  );
+  return (modelId: string) =>
+    catalog.has(modelId) ||
+    named.has(modelId) ||
+    listPrices.priceOf({ modelId, foundationModel: undefined, region: aws.region, at: now() }) !== undefined;
 }
 
 /** Signal 0 asks only whether the process is there; EPERM: it is, and somebody else's. */
