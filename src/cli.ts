@@ -19,7 +19,7 @@ const args = process.argv.slice(2);
 const io = { env: process.env, stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
 
 const program = createCommand("bedrock-gateway", io).description(
-  "OpenAI-compatible access to every model on Amazon Bedrock, with revocable keys, limits and a ledger.",
+  "OpenAI's and Anthropic's APIs for the models on Amazon Bedrock, with revocable keys, limits and a ledger.",
 );
 const [asked = ""] = args;
 const needed = Object.hasOwn(COMMANDS, asked) ? [asked] : Object.keys(COMMANDS);

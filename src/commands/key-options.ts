@@ -15,7 +15,9 @@ export function limitOptions(command: Command): Command {
     .option("--parallel <number>", "requests at once")
     .option("--budget <usd>", "USD, such as 50 or 0.25: nothing more is forwarded once it is spent")
     .option("--soft-budget <usd>", "USD: answers carry a warning from here on")
-    .addOption(new Option("--budget-period <period>", "of both budgets, in UTC").choices([...BUDGET_PERIODS]))
+    .addOption(
+      new Option("--budget-period <period>", "of both budgets, in UTC; month unless set").choices([...BUDGET_PERIODS]),
+    )
     .option("--note <text>", "what there is to say about it");
 }
 

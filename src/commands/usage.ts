@@ -34,7 +34,7 @@ export function usageCommand(io: CommandIo): Command {
     .addOption(new Option("--by <group>", "what to add up").choices([...USAGE_GROUPINGS]).default("key"))
     .option(
       "--from <when>",
-      "a UTC date such as 2026-12-01, a time such as 2026-12-01T08:00Z, or a duration back from now such as 7d",
+      "a UTC date such as 2026-12-01, a time such as 2026-12-01T08:00Z, or a duration back from now such as 7d; default: all there is",
     )
     .option("--to <when>", "the same; a date counts as a whole day")
     .option("--json", "print a JSON array")
