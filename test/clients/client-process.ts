@@ -25,6 +25,7 @@ export interface ClientSetup {
 export interface ClientProcess {
   /** What it has written so far, to both of its outputs. */
   output(): string;
+  readonly ended: boolean;
   /** As Ctrl-C: to all processes in the foreground. */
   interrupt(): void;
   /** The exit code, or the signal that ended it. Rejects after `timeoutMs`, and then the client is ended. */
@@ -121,6 +122,9 @@ function follow(child: ChildProcess): ClientProcess {
   };
   return {
     output: () => output,
+    get ended() {
+      return child.exitCode !== null || child.signalCode !== null;
+    },
     interrupt: () => signal("SIGINT"),
     async end(timeoutMs) {
       const late = sleep(timeoutMs, "late" as const, { ref: false });

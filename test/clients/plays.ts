@@ -50,7 +50,7 @@ function streamedAnswer(unique: string): Play {
     prompt: "How warm is it?",
     answer: () => says(text, { pace: 10, chunking: "frames" }),
     check({ exit, output, exchanges, requests }) {
-      assert.equal(exit, 0, "the exit code");
+      assert.equal(exit, 0, `it ended with ${exit}`);
       assert.ok(squeezed(output).includes(squeezed(text)), "the answer is not in the output");
       assert.ok(requests.some(isStreaming), "nothing was streamed");
       assert.ok(exchanges.some(({ contentType }) => isEventStream(contentType)));
@@ -81,7 +81,7 @@ function toolLoop(
       return { kind: "message", content, pace: 10, chunking: "frames" };
     },
     check({ exit, output, requests }) {
-      assert.equal(exit, 0, "the exit code");
+      assert.equal(exit, 0, `it ended with ${exit}`);
       const second = requests.find(hasToolResult);
       assert.ok(second, "the tool's result did not come back");
       const given = /"(toolResult|tool_result)".*/s.exec(second.body)?.[0].slice(0, 1_000);
@@ -103,7 +103,7 @@ function editLoop(unique: string): Play {
     prompt: "Change the word.",
     answer: ({ body }) => edit(body.includes("failed to match") ? "one" : "no such line"),
     async check({ exit, work, requests }) {
-      assert.equal(exit, 0, "the exit code");
+      assert.equal(exit, 0, `it ended with ${exit}`);
       assert.equal(requests.length, 2);
       assert.equal(await readFile(join(work, "edited.txt"), "utf8"), `${unique}\n`);
     },

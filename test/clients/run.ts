@@ -149,7 +149,11 @@ async function perform(
 /** By the bytes that have passed: not every client shows them at once. The answer takes half a minute. */
 async function interrupt(running: ClientProcess, proxy: RecordingProxy): Promise<void> {
   const begun = ({ contentType, answer }: Exchange) => isEventStream(contentType) && answer !== "";
-  await until("the beginning of an answer", () => proxy.exchanges.find(begun), 60_000);
+  const answer = () => {
+    if (running.ended) throw new Error("it ended before an answer began");
+    return proxy.exchanges.find(begun);
+  };
+  await until("the beginning of an answer", answer, 60_000);
   await sleep(1_000);
   running.interrupt();
 }
