@@ -11,6 +11,8 @@ import { loadSharedConfigFiles } from "@smithy/core/config";
 import type { Egress } from "./bedrock/egress.ts";
 import { type Endpoint, type EndpointOptions, parseEndpoint, REGION, regionalEndpoint } from "./bedrock/endpoints.ts";
 
+import { DEFAULT_DATABASE_URL, parseDatabaseUrl } from "./store/database-url.ts";
+
 export interface Config {
   /** Where clients connect to Envoy, when the gateway runs Envoy itself. */
   readonly clients: Address;
@@ -94,7 +96,7 @@ export async function readConfig(environment: Environment): Promise<Config> {
       tokenSha256: env.parsed("ADMIN_TOKEN", parseAdminToken),
       hosts: env.parsed("ADMIN_HOSTS", parseHosts) ?? [],
     },
-    databaseUrl: env.text("DATABASE_URL") ?? "sqlite:data/gateway.db",
+    databaseUrl: env.parsed("DATABASE_URL", checkedDatabaseUrl) ?? DEFAULT_DATABASE_URL,
     redisUrl: env.parsed("REDIS_URL", parseRedisUrl),
     extProcListen: env.parsed("EXTPROC_LISTEN", parseListen) ?? "unix:/run/gateway/extproc.sock",
     egress: env.parsed("EGRESS_URL", parseEgress),
@@ -228,6 +230,11 @@ function parseHosts(text: string): string[] {
   const hosts = text.split(",").map((host) => host.trim().toLowerCase());
   if (hosts.every((host) => /^[a-z0-9.-]{1,253}$/.test(host))) return hosts;
   throw new Error(`must be host names separated by commas, without ports, got ${JSON.stringify(text)}`);
+}
+
+function checkedDatabaseUrl(text: string): string {
+  parseDatabaseUrl(text);
+  return text;
 }
 
 /** The URL may hold a password. */

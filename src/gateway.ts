@@ -140,7 +140,8 @@ export async function startGateway({
       if (left > 0) log.error({ calls: left }, "ended calls could not be written: they will be closed as estimates");
     });
     metrics.gauge("ledger_rows_waiting", () => ledger.waiting);
-    metrics.gauge("store_up", () => (ledger.failing ? 0 : 1));
+    let readable = true;
+    metrics.gauge("store_up", () => (readable && !ledger.failing ? 1 : 0));
 
     const services = {
       dialects,
@@ -148,6 +149,9 @@ export async function startGateway({
       authenticator: createAuthenticator({
         store,
         now,
+        onRead: (well) => {
+          readable = well;
+        },
         onTouchError: report("a key's time of last use was not written"),
       }),
       budgets: createBudgetGate({ calls: store.calls, now }),

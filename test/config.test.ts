@@ -126,13 +126,16 @@ describe("readConfig", () => {
       AWS_CA_BUNDLE: "/nonexistent/ca.pem",
       TLS_CERT: "/nonexistent/cert.pem",
       LOG_LEVEL: "loud",
+      DATABASE_URL: "mysql://u:secret@db/x",
     });
+    assert.doesNotMatch(problems.join(), /secret/);
     const names = problems.map((problem) => problem.split(" ", 1)[0]);
     assert.deepEqual(names.sort(), [
       "ADMIN_PORT",
       "AWS_CA_BUNDLE",
       "AWS_ENDPOINT_URL",
       "AWS_REGION",
+      "DATABASE_URL",
       "DRAIN_TIMEOUT",
       "EGRESS_URL",
       "ENVOY_CONCURRENCY",

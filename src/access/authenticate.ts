@@ -26,6 +26,8 @@ export interface AuthenticatorOptions {
   /** How long a key that was read counts as current. */
   readonly maxAgeMs?: number;
   readonly maxCachedKeys?: number;
+  /** Hears of each reading of the store whether it went well. */
+  readonly onRead?: (well: boolean) => void;
   /** Hears that the time of last use could not be written; the request goes on. */
   readonly onTouchError?: (error: unknown) => void;
 }
@@ -44,7 +46,8 @@ interface Entry {
 const TOUCH_INTERVAL_MS = 60_000;
 
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
-  const { store, now, maxAgeMs = 1000, maxCachedKeys = 10_000, onTouchError = () => {} } = options;
+  const { store, now, maxAgeMs = 1000, maxCachedKeys = 10_000 } = options;
+  const { onRead = () => {}, onTouchError = () => {} } = options;
   const entries = new LRUCache<string, Entry>({ max: maxCachedKeys });
   const reading = new Map<string, Promise<FoundSecret | undefined>>();
   const touched = new LRUCache<string, number>({ max: maxCachedKeys });
@@ -53,10 +56,12 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     const readAt = now();
     try {
       const found = await store.keys.findBySecret(sha256);
+      onRead(true);
       if (found === undefined) entries.delete(sha256);
       else entries.set(sha256, { readAt, found });
       return found;
     } catch (cause) {
+      onRead(false);
       throw new GatewayError("unavailable", "The API key could not be checked. Try again in a moment.", { cause });
     } finally {
       reading.delete(sha256);

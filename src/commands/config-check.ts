@@ -5,6 +5,7 @@
 import type { Command } from "commander";
 import { type Config, ConfigError, readConfig } from "../config.ts";
 import { type OperatorConfig, readOperatorConfig } from "../operator-config.ts";
+import { parseDatabaseUrl } from "../store/database-url.ts";
 import { formatUsd } from "../usage/cost.ts";
 import { DEFAULT_TIER, type PriceOverride } from "../usage/prices.ts";
 import { CommandFailure, type CommandIo, createCommand } from "./command.ts";
@@ -37,11 +38,19 @@ async function collect<T>(problems: string[], reading: Promise<T>): Promise<T | 
   }
 }
 
-/** Neither the database's URL nor a token: they may hold secrets. */
-function environmentRows({ clients, tls, admin, aws, logLevel }: Config): string[][] {
+/** Neither a database server's URL nor a token: they may hold secrets. */
+function environmentRows(config: Config): string[][] {
+  const { clients, tls, admin, aws, databaseUrl, redisUrl, drainTimeoutMs, logLevel } = config;
+  const database = parseDatabaseUrl(databaseUrl);
   return [
     ["clients", `${tls === undefined ? "http" : "https"} on ${clients.host}:${clients.port}`],
-    ["admin", `${admin.host}:${admin.port}`],
+    [
+      "admin",
+      `${admin.host}:${admin.port}, ${admin.tokenSha256 === undefined ? "no ADMIN_TOKEN: API and page are off" : "with a token"}`,
+    ],
+    ["database", database.kind === "sqlite" ? `SQLite in ${database.path}` : "PostgreSQL"],
+    ["limits", redisUrl === undefined ? "counted in this process" : "counted in Redis"],
+    ["drain timeout", `${drainTimeoutMs / 1000} s`],
     ["bedrock", `${aws.runtime.authority} (${aws.region})`],
     ["log level", logLevel],
   ];

@@ -11,6 +11,7 @@ import { createKeys } from "../access/keys.ts";
 import { refreshingCredentials } from "../bedrock/credentials.ts";
 import { findEnvoy } from "../envoy/install.ts";
 import { createLogger } from "../log.ts";
+import { readOperatorConfig } from "../operator-config.ts";
 import { SIMULATOR_CREDENTIALS, startSimulator } from "../simulator/simulator.ts";
 import { startStandalone } from "../standalone.ts";
 import { openStore } from "../store/open.ts";
@@ -31,7 +32,8 @@ export function demoCommand(io: CommandIo): Command {
     .description("Run the gateway in front of a simulated Bedrock, with a key made: no AWS account needed")
     .action(async () => {
       const envoy = await started(findEnvoy({ env: io.env, log: (line) => io.stderr.write(`${line}\n`) }));
-      const simulator = await startSimulator({ region: REGION, pace: PACE_MS });
+      const { regions } = await readOperatorConfig(io.env.GATEWAY_CONFIG?.trim() || undefined, REGION);
+      const simulator = await startSimulator({ region: regions.allowed, pace: PACE_MS });
       const folder = await mkdtemp(join(tmpdir(), "bedrock-gateway-demo-"));
       const envoyLog = join(folder, "envoy.log");
       const envoyLogFile = await open(envoyLog, "a");

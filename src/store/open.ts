@@ -3,6 +3,7 @@ import { createAnswers } from "./answers.ts";
 import { createAudit } from "./audit.ts";
 import { createCalls } from "./calls.ts";
 import type { Database } from "./database.ts";
+import { type DatabaseAddress, DEFAULT_DATABASE_URL, parseDatabaseUrl } from "./database-url.ts";
 import { createInstances } from "./instances.ts";
 import { createKeys } from "./keys.ts";
 import { postgresLedger } from "./ledger-postgres.ts";
@@ -13,23 +14,21 @@ import { openSqlite } from "./sqlite.ts";
 import type { Store } from "./store.ts";
 import { createTeams } from "./teams.ts";
 
-export const DEFAULT_DATABASE_URL = "sqlite:data/gateway.db";
-
-const SQLITE_FORMS = "sqlite:PATH (such as sqlite:data/gateway.db) or sqlite::memory:";
-const POSTGRES_FORM = "postgres://USER:PASSWORD@HOST:PORT/DATABASE";
-
 /**
  * Opens `sqlite:PATH` or `postgres://…`, creating and migrating the database's tables as needed; an absent or empty URL is
  * the default. Relative paths start at the working directory. Throws an Error that names DATABASE_URL and the remedy.
  */
 export async function openStore(databaseUrl?: string): Promise<Store> {
-  const url = databaseUrl?.trim() || DEFAULT_DATABASE_URL;
-  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase();
-  if (scheme === "sqlite") return openSqliteStore(sqlitePath(url));
-  if (scheme === "postgres" || scheme === "postgresql") return openPostgresStore(url);
-  // Only the scheme is repeated: a database URL may hold a password.
-  const given = scheme === undefined ? "" : `, not a ${scheme}: address`;
-  throw new Error(`DATABASE_URL must be ${SQLITE_FORMS}, or ${POSTGRES_FORM}${given}`);
+  const address = addressOf(databaseUrl?.trim() || DEFAULT_DATABASE_URL);
+  return address.kind === "sqlite" ? openSqliteStore(address.path) : openPostgresStore(address.url);
+}
+
+function addressOf(url: string): DatabaseAddress {
+  try {
+    return parseDatabaseUrl(url);
+  } catch (cause) {
+    throw new Error(`DATABASE_URL ${cause instanceof Error ? cause.message : "is invalid"}`, { cause });
+  }
 }
 
 async function openSqliteStore(path: string): Promise<Store> {
@@ -68,12 +67,4 @@ function assemble(database: Database, ledger: LedgerQueue): Store {
       await database.close();
     },
   };
-}
-
-function sqlitePath(url: string): string {
-  const rest = url.slice("sqlite:".length);
-  // sqlite:///srv/gateway.db, as other tools write an absolute path.
-  const path = rest.startsWith("///") ? rest.slice(2) : rest;
-  if (path === "" || path.startsWith("//")) throw new Error(`DATABASE_URL must be ${SQLITE_FORMS}; it names no path`);
-  return path;
 }

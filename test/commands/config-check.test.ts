@@ -23,6 +23,8 @@ describe("config-check", () => {
       /file +\S+gateway\.yaml/,
       /alias +gpt-4o = amazon\.nova-lite-v1:0/,
       /regions +eu-west-1/,
+      /admin +127\.0\.0\.1:8001, no ADMIN_TOKEN/,
+      /database +SQLite in data\/gateway\.db/,
       /image fetching +\*\.a\.com; 5242880 bytes in 8000 ms/,
       /auto caching +off/,
       /profiles +geo/,
@@ -56,6 +58,7 @@ describe("config-check", () => {
     };
     const { code, stdout, stderr } = await check(env);
     assert.equal(code, 0, stderr);
+    assert.match(stdout, /database +PostgreSQL\n/);
     assert.doesNotMatch(stdout + stderr, /top-secret/);
   });
 });
