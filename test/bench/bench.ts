@@ -17,6 +17,7 @@ import { cpuSeconds, peakResidentBytes } from "./process-usage.ts";
 import { startChild, startTargets, type Target, type TargetName } from "./targets.ts";
 import { type Work, works } from "./work.ts";
 
+const MAX_COUNTING_RATIO = 1.1;
 const MAX_SERVICE_MB = 200;
 const WARM_UP_SECONDS = 2;
 
@@ -152,8 +153,15 @@ function aimsOf({ name, maxRatio }: Work, measured: readonly Row[]): Aim[] {
   const gateway = measured.find(({ target }) => target === "gateway");
   if (gateway === undefined) return [];
   const ratio = { what: `${name}: processor time, in that of a bare Envoy`, measured: gateway.ratio };
+  const uncounted = measured.find(({ target }) => target === "uncounted");
+  const counting = {
+    what: `${name}: processor time, in that without ledger and limits`,
+    measured: gateway.cpu / (uncounted?.cpu ?? Number.NaN),
+    limit: MAX_COUNTING_RATIO,
+  };
   return [
     ...(maxRatio === undefined ? [] : [{ ...ratio, limit: maxRatio }]),
+    counting,
     { what: `${name}: the service's memory in MB`, measured: gateway.serviceMB, limit: MAX_SERVICE_MB },
     { what: `${name}: failed requests`, measured: measured.reduce((sum, row) => sum + row.failures, 0), limit: 0 },
   ];

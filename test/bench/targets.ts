@@ -1,6 +1,6 @@
 /**
  * Everything that one work is measured on, each part in a process of its own: the simulated Bedrock, a bare Envoy, Envoy
- * with a service that changes nothing, and the gateway as it really runs.
+ * with a service that changes nothing, the gateway as it really runs, and the gateway without its ledger and limits.
  */
 import { type ChildProcess, execFile, type ForkOptions, fork, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -18,7 +18,7 @@ import { ENVOY_TEMPLATE } from "../../src/standalone.ts";
 import { bareEnvoyConfig, echoEnvoyConfig } from "./envoy-baselines.ts";
 import { chatRequest, converseRequest, type HttpRequest, type Work } from "./work.ts";
 
-export type TargetName = "direct" | "envoy" | "echo" | "gateway";
+export type TargetName = "direct" | "envoy" | "echo" | "uncounted" | "gateway";
 
 export interface Target {
   readonly name: TargetName;
@@ -46,7 +46,8 @@ export interface TargetOptions {
 }
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const RPM = 10_000_000;
+/** Never reached. */
+const LIMITS = ["--rpm", "10000000", "--tpm", "1000000000", "--parallel", "1000", "--budget", "1000000"];
 const READY_MS = 20_000;
 const END_MS = 5_000;
 
@@ -77,23 +78,27 @@ export async function startTargets({ work, envoy, profileDir }: TargetOptions): 
   const echo = await runEnvoy(echoDir, echoEnvoyConfig);
   const echoService = await startEcho(join(echoDir, "extproc.sock"), parts);
 
-  const gatewayDir = join(root, "gateway");
-  const proxy = await runEnvoy(gatewayDir, (rendered) => rendered);
-  const service = await startService(gatewayDir, simulator.port, profileDir, parts);
+  async function runGateway(name: "gateway" | "uncounted"): Promise<Target> {
+    const dir = join(root, name);
+    const proxy = await runEnvoy(dir, (rendered) => rendered);
+    const service = await startService({ dir, simulatorPort: simulator.port, profileDir, name }, parts);
+    return {
+      name,
+      port: proxy.port,
+      request: chatRequest(work),
+      headers: { host: `127.0.0.1:${proxy.port}`, authorization: `Bearer ${service.key}` },
+      envoy: proxy.process.pid,
+      service: service.pid,
+    };
+  }
 
   const none = { envoy: undefined, service: undefined };
   const all: Target[] = [
     { name: "direct", port: simulator.port, ...toBedrock, ...none },
     { name: "envoy", port: bare.port, ...toBedrock, ...none, envoy: bare.process.pid },
     { name: "echo", port: echo.port, ...toBedrock, envoy: echo.process.pid, service: echoService },
-    {
-      name: "gateway",
-      port: proxy.port,
-      request: chatRequest(work),
-      headers: { host: `127.0.0.1:${proxy.port}`, authorization: `Bearer ${service.key}` },
-      envoy: proxy.process.pid,
-      service: service.pid,
-    },
+    await runGateway("uncounted"),
+    await runGateway("gateway"),
   ];
   for (const target of all) await answers(target);
   const running = parts.move();
@@ -132,11 +137,16 @@ export function startChild(script: string, parts: AsyncDisposableStack, args: re
   return child;
 }
 
-/** The service with all that it has on: authentication, a limit, the ledger in a file, its log. */
+interface ServiceOptions {
+  readonly dir: string;
+  readonly simulatorPort: number;
+  readonly profileDir: string | undefined;
+  readonly name: "gateway" | "uncounted";
+}
+
+/** The service with all that it has on: authentication, every limit, a budget, the ledger in a file, its log; or without. */
 async function startService(
-  dir: string,
-  simulatorPort: number,
-  profileDir: string | undefined,
+  { dir, simulatorPort, profileDir, name }: ServiceOptions,
   parts: AsyncDisposableStack,
 ): Promise<{ pid: number; key: string }> {
   const simulator = `http://127.0.0.1:${simulatorPort}`;
@@ -153,12 +163,17 @@ async function startService(
     AWS_ENDPOINT_URL_BEDROCK: simulator,
   };
   const main = join(ROOT, "src/main.js");
-  const create = [main, "keys", "create", "--name", "bench", "--rpm", String(RPM), "--json"];
+  const counted = name === "gateway";
+  const create = [main, "keys", "create", "--name", "bench", "--json", ...(counted ? LIMITS : [])];
   const { stdout } = await promisify(execFile)(process.execPath, create, { env });
   const { key }: { key: string } = JSON.parse(stdout);
 
   const profile = profileDir === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", profileDir];
-  const child = spawn(process.execPath, [...(await nodeFlags()), ...profile, main, "serve"], { env, stdio: "ignore" });
+  const preload = counted ? [] : ["--import", join(import.meta.dirname, "uncounted.ts")];
+  const child = spawn(process.execPath, [...(await nodeFlags()), ...preload, ...profile, main, "serve"], {
+    env,
+    stdio: "ignore",
+  });
   parts.defer(() => end(child));
   return { pid: pidOf(child), key };
 }
