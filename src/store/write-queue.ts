@@ -1,8 +1,8 @@
 /**
- * SQLite writes, grouped: what one turn of the event loop asks for is one transaction.
+ * SQLite writes, grouped: what one turn of the event loop asks for, or a few milliseconds under load, is one transaction.
  *
  * A commit costs about as much as several row writes, so under load grouping is most of the ledger's speed. A lone write
- * waits only for the turn it was asked in (setImmediate), never for a timer. One that throws is undone and rejects its own
+ * waits only for the turn it was asked in (setImmediate); one that follows closely on a transaction waits for company. One that throws is undone and rejects its own
  * promise alone: the transaction is run once more, each write in a savepoint, which would cost as much as the writes if
  * it were done from the start. While another process holds the write lock the queue tries again
  * instead of blocking the event loop.
@@ -22,6 +22,8 @@ export interface WriteQueue {
 export interface WriteQueueOptions {
   /** How long a batch tries to get the write lock before its writes fail. */
   readonly lockTimeoutMs?: number;
+  /** The least time between two transactions, from the one's end to the other's begin. */
+  readonly gatherMs?: number;
   /** Writes that wait at once; more are refused, because the disk can't keep up. */
   readonly maxWaiting?: number;
   /** Throws when what is written would be lost. */
@@ -42,20 +44,23 @@ interface Waiting {
 const RETRY_MS = 10;
 
 export function createWriteQueue(db: DatabaseSync, options: WriteQueueOptions = {}): WriteQueue {
-  const { lockTimeoutMs = 5000, maxWaiting = 100_000, assertWritable = () => {}, lock } = options;
+  const { lockTimeoutMs = 5000, gatherMs = 2, maxWaiting = 100_000, assertWritable = () => {}, lock } = options;
   const savepoint = db.prepare("SAVEPOINT write");
   const release = db.prepare("RELEASE write");
   const begin = db.prepare("BEGIN IMMEDIATE");
   const commit = db.prepare("COMMIT");
   let waiting: Waiting[] = [];
   let scheduled = false;
+  let flushedAt = Number.NEGATIVE_INFINITY;
   let busySince: number | undefined;
   let onDrained: (() => void)[] = [];
 
   function schedule(): void {
     if (scheduled) return;
     scheduled = true;
-    setImmediate(flush);
+    const wait = flushedAt + gatherMs - performance.now();
+    if (wait > 0) setTimeout(flush, wait);
+    else setImmediate(flush);
   }
 
   function flush(): void {
@@ -105,6 +110,7 @@ export function createWriteQueue(db: DatabaseSync, options: WriteQueueOptions = 
     waiting = [];
     scheduled = false;
     busySince = undefined;
+    flushedAt = performance.now();
     for (const write of batch) tell(write);
     for (const resolve of onDrained) resolve();
     onDrained = [];

@@ -85,6 +85,22 @@ describe("createWriteQueue", () => {
     assert.ok(turns <= 2, `${turns} turns of the event loop`);
   });
 
+  it("puts what comes right after a transaction into one with what follows", async (t) => {
+    const { db, other } = openPair(t);
+    const writes = createWriteQueue(db, { gatherMs: 50 });
+    await writes.run(() => insert(db, 1));
+    const second = writes.run(() => insert(db, 2));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.deepEqual(numbers(other), [1]);
+    let seenOutside: unknown[] = [];
+    const third = writes.run(() => {
+      seenOutside = numbers(other);
+      insert(db, 3);
+    });
+    await Promise.all([second, third]);
+    assert.deepEqual([seenOutside, numbers(other)], [[1], [1, 2, 3]]);
+  });
+
   it("waits for another process's lock without blocking the event loop", async (t) => {
     const { db, other } = openPair(t);
     const writes = createWriteQueue(db);
