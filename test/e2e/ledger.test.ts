@@ -187,7 +187,7 @@ describe("the logs", { concurrency: true }, () => {
       const logged = await gateway.serviceLine(id);
       assert.equal(logged.cost_usd, COST);
       assert.deepEqual(
-        [logged.level, logged.msg, logged.key_id, logged.model, logged.outcome, logged.status, logged.inputTokens],
+        [logged.level, logged.msg, logged.key_id, logged.model, logged.outcome, logged.status, logged.input_tokens],
         ["info", "call", keyId, model, "ok", 200, 101],
       );
     });
