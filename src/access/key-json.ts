@@ -3,9 +3,17 @@
  * strings in USD, times in ISO 8601. What no field may show is a secret.
  */
 import { formatUsd, parseUsd } from "../money.ts";
-import type { AuditEntry, BudgetPeriod, Key, KeySettings, Limits, TeamSettings } from "../store/store.ts";
+import {
+  type AuditEntry,
+  type BudgetPeriod,
+  type Key,
+  type KeySettings,
+  type Limits,
+  NO_LIMITS,
+  type TeamSettings,
+} from "../store/store.ts";
 import { parseDate } from "../time.ts";
-import { KeyInputError, NO_LIMITS, type SettingName, type SettingProblem } from "./key-settings.ts";
+import { KeyInputError, type SettingName, type SettingProblem } from "./key-settings.ts";
 import { type KeyStatus, keyStatus } from "./keys.ts";
 import type { TeamOverview } from "./teams.ts";
 

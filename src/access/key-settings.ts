@@ -7,15 +7,6 @@ import type { BudgetPeriod, KeySettings, Limits, TeamSettings } from "../store/s
 
 export const BUDGET_PERIODS = ["day", "month", "total"] as const satisfies readonly BudgetPeriod[];
 
-export const NO_LIMITS: Limits = {
-  rpm: null,
-  tpm: null,
-  parallel: null,
-  budget: null,
-  softBudget: null,
-  budgetPeriod: "month",
-};
-
 export type SettingName = keyof KeySettings | "grace";
 
 export interface SettingProblem {

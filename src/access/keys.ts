@@ -5,7 +5,7 @@
  * store gets its SHA-256, which needs no salt or stretching because nobody can guess 256 random bits.
  */
 import { hash } from "node:crypto";
-import type { Change, Key, KeySettings, NewSecret, Store } from "../store/store.ts";
+import { type Change, type Key, type KeySettings, type NewSecret, NO_LIMITS, type Store } from "../store/store.ts";
 import {
   assertNone,
   graceProblems,
@@ -13,7 +13,6 @@ import {
   KeyInputError,
   KeyNotFoundError,
   keyProblems,
-  NO_LIMITS,
 } from "./key-settings.ts";
 
 export type { Key, KeySettings } from "../store/store.ts";

@@ -86,6 +86,7 @@ export class Call implements Forwarding {
   readonly #outlet: Outlet;
   readonly #choices: readonly Choice[];
   readonly #records: CallRecord[] = [];
+  readonly #estimates = new Map<Attempt, number>();
   /** Rows that were asked for: those that are still being written have their number already. */
   #rows = 0;
   #ownBytes = 0;
@@ -201,7 +202,7 @@ export class Call implements Forwarding {
       region: target.region,
       foundationModel: target.foundationModel,
       request: adapted.request,
-      inputEstimate: estimateInputTokens(adapted.request),
+      inputEstimate: this.#estimate(choice.attempt),
       stream: conversation.stream,
       startedAt: further === 0 ? startedAt : this.#services.now(),
       trace,
@@ -387,13 +388,20 @@ export class Call implements Forwarding {
     const { caller, conversation } = this.#request;
     // Reading a long prompt is work that nobody needs to do without a limit.
     const limited = caller.key.tpm !== null || (caller.team !== null && caller.team.tpm !== null);
-    const estimate = ({ attempt }: Choice) => estimateInputTokens(attempt.adapted.request);
+    const estimate = ({ attempt }: Choice) => this.#estimate(attempt);
     const prompts = () =>
       conversation.requests === undefined
         ? estimate(this.#first) * conversation.choices
         : this.#choices.reduce((sum, choice) => sum + estimate(choice), 0);
     const output = inferenceConfig?.maxTokens ?? DEFAULT_MAX_TOKENS;
     return { prompt: limited ? prompts() : 0, output: output * conversation.choices };
+  }
+
+  /** Asked for by the limits and by the row: a long prompt is read once. */
+  #estimate(attempt: Attempt): number {
+    const known = this.#estimates.get(attempt) ?? estimateInputTokens(attempt.adapted.request);
+    this.#estimates.set(attempt, known);
+    return known;
   }
 
   /** Of all attempts, since Bedrock has worked on each. */

@@ -2,15 +2,6 @@
 import { integerOrNull } from "./columns.ts";
 import type { BudgetPeriod, Limits } from "./store.ts";
 
-export const UNLIMITED: Limits = {
-  rpm: null,
-  tpm: null,
-  parallel: null,
-  budget: null,
-  softBudget: null,
-  budgetPeriod: "month",
-};
-
 interface LimitColumns {
   readonly rpm: bigint | null;
   readonly tpm: bigint | null;

@@ -52,6 +52,15 @@ export interface Limits {
   readonly budgetPeriod: BudgetPeriod;
 }
 
+export const NO_LIMITS: Limits = {
+  rpm: null,
+  tpm: null,
+  parallel: null,
+  budget: null,
+  softBudget: null,
+  budgetPeriod: "month",
+};
+
 export interface Key extends Limits {
   /** `key_` and 20 hex digits. */
   readonly id: string;

@@ -3,8 +3,8 @@ import type { Selectable, Transaction } from "kysely";
 import { describeLimits, difference, writeAudit } from "./audit.ts";
 import { integer } from "./columns.ts";
 import type { Database, Tables, TeamsTable } from "./database.ts";
-import { limitColumns, toLimits, UNLIMITED } from "./limits.ts";
-import { StoreConflict, type Team, type TeamSettings, type TeamStore } from "./store.ts";
+import { limitColumns, toLimits } from "./limits.ts";
+import { NO_LIMITS, StoreConflict, type Team, type TeamSettings, type TeamStore } from "./store.ts";
 
 export function createTeams(database: Database): TeamStore {
   const { query } = database;
@@ -23,7 +23,7 @@ export function createTeams(database: Database): TeamStore {
         // Made before it is read: of two that make it at once one waits here.
         const made = await transaction
           .insertInto("teams")
-          .values({ name, note: null, ...limitColumns(UNLIMITED), created_at: change.at })
+          .values({ name, note: null, ...limitColumns(NO_LIMITS), created_at: change.at })
           .onConflict((conflict) => conflict.column("name").doNothing())
           .returning("name")
           .execute();

@@ -4,11 +4,9 @@
  * Unknown fields are ignored and null is absent: clients send fields of previews that this gateway has never heard of.
  * Models' own limits are applied later.
  */
-import { limitCachePoints } from "../../bedrock/cache-points.ts";
-import { repairConversation, repairSystem } from "../../bedrock/conversation.ts";
+import { assembleRequest } from "../../bedrock/assemble-request.ts";
 import type { ConverseRequest } from "../../bedrock/converse.ts";
 import type { Intent } from "../../bedrock/intent.ts";
-import { toolConfig } from "../../bedrock/tool-config.ts";
 import { type ToolNames, toolNames } from "../../bedrock/tool-names.ts";
 import { readFlag, readModel } from "../call-fields.ts";
 import type { CallMeta, Conversation } from "../dialect.ts";
@@ -36,26 +34,23 @@ export function readRequest(value: unknown, meta: CallMeta, purpose: "answer" | 
   const reading: Reading = { names: toolNames(), references: new References(), warnings: new Set() };
   const { names, references, warnings } = reading;
   const { tools, mode, parallel } = readTools(body, names, warnings);
-  const { messages, warnings: repairs } = repairConversation(readMessages(body, reading));
-  const system = repairSystem(readSystem(body.at("system"), reading));
-  const inferenceConfig = readInference(body);
-  const config = toolConfig(tools, mode, messages);
-  const limited = limitCachePoints({
-    messages,
-    ...(system.length > 0 && { system }),
-    ...(Object.keys(inferenceConfig).length > 0 && { inferenceConfig }),
-    ...(config && { toolConfig: config }),
-    ...readRequestSettings(body, stream, warnings),
+  const assembled = assembleRequest({
+    turns: readMessages(body, reading),
+    system: readSystem(body.at("system"), reading),
+    tools,
+    mode,
+    inferenceConfig: readInference(body),
+    settings: readRequestSettings(body, stream, warnings),
   });
   return {
     model,
     stream,
-    request: limited.request,
+    request: assembled.request,
     intent: readIntent(body, parallel || tools.length === 0, meta),
     choices: 1,
     remoteImages: references.images,
     storedObjects: references.objects,
-    warnings: [...warnings, ...repairs, ...limited.warnings],
+    warnings: [...warnings, ...assembled.warnings],
     names,
   };
 }

@@ -5,11 +5,9 @@
  * does it. Bodies of Responses (`input`, `instructions`) and of Anthropic's Messages (`system`, `stop_sequences`), which
  * clients post to this path for some model names, are read as well. Models' own limits are applied later.
  */
-import { limitCachePoints } from "../../bedrock/cache-points.ts";
-import { repairConversation, repairSystem } from "../../bedrock/conversation.ts";
+import { assembleRequest } from "../../bedrock/assemble-request.ts";
 import type { ConverseRequest } from "../../bedrock/converse.ts";
 import type { Intent } from "../../bedrock/intent.ts";
-import { toolConfig } from "../../bedrock/tool-config.ts";
 import { type ToolNames, toolNames } from "../../bedrock/tool-names.ts";
 import { cachePointOf } from "../cache-control.ts";
 import { readFlag, readModel } from "../call-fields.ts";
@@ -45,26 +43,23 @@ export function readRequest(value: unknown): ChatRequest {
   const items = responses ? inputItems(body.at("input")) : [];
   const { tools, mode, asFunctions } = readTools(body, reading, { items });
   const history = readHistory(body, items, reading);
-  const { messages, warnings: repairs } = repairConversation(history.turns);
-  const system = repairSystem(history.system);
-  const inferenceConfig = readInference(body, warnings);
-  const config = toolConfig(tools, mode, messages);
-  const limited = limitCachePoints({
-    messages,
-    ...(system.length > 0 && { system }),
-    ...(Object.keys(inferenceConfig).length > 0 && { inferenceConfig }),
-    ...(config && { toolConfig: config }),
-    ...readRequestSettings(body, stream, warnings),
+  const assembled = assembleRequest({
+    turns: history.turns,
+    system: history.system,
+    tools,
+    mode,
+    inferenceConfig: readInference(body, warnings),
+    settings: readRequestSettings(body, stream, warnings),
   });
   return {
     model,
     stream,
-    request: limited.request,
+    request: assembled.request,
     intent: readIntent(body, tools.length > 0),
     choices: readChoices(body.at("n")),
     remoteImages: references.images,
     storedObjects: references.objects,
-    warnings: [...warnings, ...repairs, ...limited.warnings],
+    warnings: [...warnings, ...assembled.warnings],
     names,
     includeUsage: readFlag(body.at("stream_options").at("include_usage")),
     asFunctions,

@@ -5,9 +5,7 @@
  * does it. Nothing runs here: what would need that is refused by name, tools of OpenAI's own servers are left out with a
  * warning. Models' own limits are applied later.
  */
-import { limitCachePoints } from "../../bedrock/cache-points.ts";
-import { repairConversation, repairSystem } from "../../bedrock/conversation.ts";
-import { toolConfig } from "../../bedrock/tool-config.ts";
+import { assembleRequest } from "../../bedrock/assemble-request.ts";
 import { type ToolNames, toolNames } from "../../bedrock/tool-names.ts";
 import { isJsonObject } from "../../json.ts";
 import { readFlag, readModel } from "../call-fields.ts";
@@ -50,26 +48,23 @@ export function readRequest(value: unknown, stored?: StoredAnswers): ResponsesRe
   const { tools, mode } = readTools(body, reading, { items, special });
   const instructions = systemBlocks(body.at("instructions"), body.at("instructions"), reading);
   const history = readItems(items, reading);
-  const { messages, warnings: repairs } = repairConversation(history.turns);
-  const system = repairSystem([...instructions, ...history.system]);
-  const inferenceConfig = readInference(body, warnings);
-  const config = toolConfig(tools, mode, messages);
-  const limited = limitCachePoints({
-    messages,
-    ...(system.length > 0 && { system }),
-    ...(Object.keys(inferenceConfig).length > 0 && { inferenceConfig }),
-    ...(config && { toolConfig: config }),
-    ...readRequestSettings(body, stream, warnings),
+  const assembled = assembleRequest({
+    turns: history.turns,
+    system: [...instructions, ...history.system],
+    tools,
+    mode,
+    inferenceConfig: readInference(body, warnings),
+    settings: readRequestSettings(body, stream, warnings),
   });
   return {
     model,
     stream,
-    request: limited.request,
+    request: assembled.request,
     intent: readIntent(body, tools.length > 0),
     choices: 1,
     remoteImages: references.images,
     storedObjects: references.objects,
-    warnings: [...warnings, ...repairs, ...limited.warnings],
+    warnings: [...warnings, ...assembled.warnings],
     names,
     special,
     echo: echoOf(body, model, stored !== undefined && body.at("store").value !== false),
