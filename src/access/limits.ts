@@ -13,10 +13,10 @@ import type { Limits } from "../store/store.ts";
 import type { Caller } from "./authenticate.ts";
 import type { Counters, Held, WindowState } from "./counters/counters.ts";
 import { createInsuredCounters, type WhenLost } from "./counters/insured.ts";
-import { createMemoryCounters } from "./counters/memory.ts";
+import { createMemoryCounters, type MemoryCountersOptions } from "./counters/memory.ts";
 import { createRedisCounters, type RedisCountersOptions } from "./counters/redis.ts";
 
-export interface LimiterOptions {
+export interface LimiterOptions extends MemoryCountersOptions {
   /** Where all gateways count together; undefined: each by itself. */
   readonly redis?: (RedisCountersOptions & { readonly whenLost: WhenLost }) | undefined;
 }
@@ -57,6 +57,19 @@ interface Limit {
   readonly limit: number;
 }
 
+const RATE_HEADERS = {
+  requests: {
+    limit: "x-ratelimit-limit-requests",
+    left: "x-ratelimit-remaining-requests",
+    reset: "x-ratelimit-reset-requests",
+  },
+  tokens: {
+    limit: "x-ratelimit-limit-tokens",
+    left: "x-ratelimit-remaining-tokens",
+    reset: "x-ratelimit-reset-tokens",
+  },
+} as const;
+
 const DONE = Promise.resolve();
 const UNLIMITED: Promise<Admission> = Promise.resolve({
   headers: {},
@@ -65,8 +78,8 @@ const UNLIMITED: Promise<Admission> = Promise.resolve({
   release() {},
 });
 
-export function createLimiter({ redis }: LimiterOptions = {}): Limiter {
-  const own = createMemoryCounters();
+export function createLimiter({ redis, ...options }: LimiterOptions = {}): Limiter {
+  const own = createMemoryCounters(options);
   const shared = redis && createRedisCounters(redis);
   const counters = shared === undefined ? own : createInsuredCounters(shared, own, redis?.whenLost ?? "refuse");
   return {
@@ -163,18 +176,24 @@ function limitsOf({ key, team }: Caller, what: "rpm" | "tpm" | "parallel"): Limi
 }
 
 /** Of whichever has less left; of equals the one that is back later. */
-function rateHeaders(what: "requests" | "tokens", limits: readonly Limit[], states: readonly WindowState[]) {
-  const [scarcest] = limits
-    .flatMap(({ limit }, index) => {
-      const state = states[index];
-      return state === undefined ? [] : [{ limit, left: Math.max(0, limit - state.used), endsInMs: state.endsInMs }];
-    })
-    .sort((a, b) => a.left - b.left || b.endsInMs - a.endsInMs);
+function rateHeaders(
+  what: keyof typeof RATE_HEADERS,
+  limits: readonly Limit[],
+  states: readonly WindowState[],
+): Record<string, string> {
+  let scarcest: { readonly limit: number; readonly left: number; readonly endsInMs: number } | undefined;
+  for (const [index, { used, endsInMs }] of states.entries()) {
+    const limit = limits[index]?.limit ?? 0;
+    const left = Math.max(0, limit - used);
+    const scarcer = scarcest === undefined || left < scarcest.left;
+    if (scarcer || (left === scarcest?.left && endsInMs > scarcest.endsInMs)) scarcest = { limit, left, endsInMs };
+  }
   if (scarcest === undefined) return {};
+  const names = RATE_HEADERS[what];
   return {
-    [`x-ratelimit-limit-${what}`]: String(scarcest.limit),
-    [`x-ratelimit-remaining-${what}`]: String(scarcest.left),
-    [`x-ratelimit-reset-${what}`]: duration(wholeSeconds(scarcest.endsInMs)),
+    [names.limit]: String(scarcest.limit),
+    [names.left]: String(scarcest.left),
+    [names.reset]: duration(wholeSeconds(scarcest.endsInMs)),
   };
 }
 
