@@ -33,7 +33,10 @@ export interface AuthenticatorOptions {
 }
 
 export interface Authenticator {
-  /** Throws GatewayError: `invalid_api_key`, or `unavailable` when the store cannot be read. */
+  /**
+   * Throws GatewayError: `invalid_api_key`, or `unavailable` when the store cannot be read. The caller is the same object
+   * until the key is read anew.
+   */
   authenticate(secret: string | undefined): Promise<Caller>;
 }
 
@@ -92,7 +95,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       if (found === undefined) throw unknown(secret);
       assertValid(found, now());
       touch(found.key);
-      return { key: found.key, team: found.team };
+      return found;
     },
   };
 }

@@ -57,18 +57,12 @@ interface Limit {
   readonly limit: number;
 }
 
-const RATE_HEADERS = {
-  requests: {
-    limit: "x-ratelimit-limit-requests",
-    left: "x-ratelimit-remaining-requests",
-    reset: "x-ratelimit-reset-requests",
-  },
-  tokens: {
-    limit: "x-ratelimit-limit-tokens",
-    left: "x-ratelimit-remaining-tokens",
-    reset: "x-ratelimit-reset-tokens",
-  },
-} as const;
+/** Each the key's first, then the team's. */
+interface CallerLimits {
+  readonly perMinute: readonly Limit[];
+  readonly atOnce: readonly Limit[];
+  readonly tokens: readonly Limit[];
+}
 
 const DONE = Promise.resolve();
 const UNLIMITED: Promise<Admission> = Promise.resolve({
@@ -86,7 +80,8 @@ export function createLimiter({ redis, ...options }: LimiterOptions = {}): Limit
     get lost() {
       return shared?.lost === true;
     },
-    admit: (caller) => (isLimited(caller.key) || isLimited(caller.team) ? admit(counters, caller) : UNLIMITED),
+    admit: (caller) =>
+      isLimited(caller.key) || isLimited(caller.team) ? admit(counters, limitsOf(caller)) : UNLIMITED,
     close: () => counters.close(),
   };
 }
@@ -95,10 +90,7 @@ function isLimited(limits: Limits | null): boolean {
   return limits !== null && (limits.rpm !== null || limits.tpm !== null || limits.parallel !== null);
 }
 
-async function admit(counters: Counters, caller: Caller): Promise<Admission> {
-  const perMinute = limitsOf(caller, "rpm");
-  const atOnce = limitsOf(caller, "parallel");
-  const tokens = limitsOf(caller, "tpm");
+async function admit(counters: Counters, { perMinute, atOnce, tokens }: CallerLimits): Promise<Admission> {
   if (perMinute.length === 0 && atOnce.length === 0) return createAdmission(counters, tokens, {}, undefined);
   const windows = perMinute.map(({ name, limit }) => ({ name, limit, amount: 1 }));
   const { windows: states, full, held } = await counters.take({ windows, places: atOnce });
@@ -157,8 +149,23 @@ function createAdmission(
   };
 }
 
-/** The key's first, then the team's. */
-function limitsOf({ key, team }: Caller, what: "rpm" | "tpm" | "parallel"): Limit[] {
+/** A caller is the same object for all requests until its key is read anew. */
+const limitsOfCallers = new WeakMap<Caller, CallerLimits>();
+
+function limitsOf(caller: Caller): CallerLimits {
+  let limits = limitsOfCallers.get(caller);
+  if (limits === undefined) {
+    limits = {
+      perMinute: limitsOn("rpm", caller),
+      atOnce: limitsOn("parallel", caller),
+      tokens: limitsOn("tpm", caller),
+    };
+    limitsOfCallers.set(caller, limits);
+  }
+  return limits;
+}
+
+function limitsOn(what: "rpm" | "tpm" | "parallel", { key, team }: Caller): Limit[] {
   const limits: Limit[] = [];
   // A hash tag for all keys of a team, since key and team are counted in one step.
   const tag = key.team === null ? key.id : `team:${encodeURIComponent(key.team)}`;
@@ -177,7 +184,7 @@ function limitsOf({ key, team }: Caller, what: "rpm" | "tpm" | "parallel"): Limi
 
 /** Of whichever has less left; of equals the one that is back later. */
 function rateHeaders(
-  what: keyof typeof RATE_HEADERS,
+  what: "requests" | "tokens",
   limits: readonly Limit[],
   states: readonly WindowState[],
 ): Record<string, string> {
@@ -189,11 +196,11 @@ function rateHeaders(
     if (scarcer || (left === scarcest?.left && endsInMs > scarcest.endsInMs)) scarcest = { limit, left, endsInMs };
   }
   if (scarcest === undefined) return {};
-  const names = RATE_HEADERS[what];
+  const { limit, left, endsInMs } = scarcest;
   return {
-    [names.limit]: String(scarcest.limit),
-    [names.left]: String(scarcest.left),
-    [names.reset]: duration(wholeSeconds(scarcest.endsInMs)),
+    [`x-ratelimit-limit-${what}`]: String(limit),
+    [`x-ratelimit-remaining-${what}`]: String(left),
+    [`x-ratelimit-reset-${what}`]: duration(wholeSeconds(endsInMs)),
   };
 }
 

@@ -32,13 +32,20 @@ const BUSY_TIMEOUT_MS = 50;
 /** How long starting waits for another process that is just creating or migrating the same file. */
 const START_TIMEOUT_MS = 10_000;
 const IN_MEMORY = ":memory:";
+/** Of 4 kB each. The pages that every transaction writes are copied into the file once for all of them. */
+const PAGES_BETWEEN_CHECKPOINTS = 4000;
+const PRAGMAS = `
+  PRAGMA journal_mode = WAL;
+  PRAGMA synchronous = NORMAL;
+  PRAGMA wal_autocheckpoint = ${PAGES_BETWEEN_CHECKPOINTS};
+`;
 
 /** Opens `path`, creating and migrating it as needed. `:memory:` is a private database that ends with the process. */
 export async function openSqlite(path: string): Promise<SqliteDatabase> {
   if (path !== IN_MEMORY) createFile(path);
   const connection = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true });
   try {
-    await whileBusy(() => connection.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"));
+    await whileBusy(() => connection.exec(PRAGMAS));
     await whileBusy(() => migrate(connection));
   } catch (error) {
     connection.close();

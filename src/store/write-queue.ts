@@ -44,7 +44,7 @@ interface Waiting {
 const RETRY_MS = 10;
 
 export function createWriteQueue(db: DatabaseSync, options: WriteQueueOptions = {}): WriteQueue {
-  const { lockTimeoutMs = 5000, gatherMs = 2, maxWaiting = 100_000, assertWritable = () => {}, lock } = options;
+  const { lockTimeoutMs = 5000, gatherMs = 5, maxWaiting = 100_000, assertWritable = () => {}, lock } = options;
   const savepoint = db.prepare("SAVEPOINT write");
   const release = db.prepare("RELEASE write");
   const begin = db.prepare("BEGIN IMMEDIATE");

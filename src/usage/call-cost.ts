@@ -5,7 +5,7 @@
 import type { ConverseRequest } from "../bedrock/converse.ts";
 import type { Call, TokenUsage } from "../store/store.ts";
 import { costOf } from "./cost.ts";
-import { DEFAULT_TIER, type Prices } from "./prices.ts";
+import { DEFAULT_TIER, type Price, type Prices } from "./prices.ts";
 
 /** What its price is looked up by. */
 export type CostedCall = Pick<Call, "modelInvoked" | "region" | "startedAt"> & {
@@ -22,6 +22,11 @@ const RESERVED_TIER = "reserved";
 /** Counted on for an answer whose request sets no limit. */
 export const DEFAULT_MAX_TOKENS = 4_096;
 
+export function priceOfCall(prices: Prices, call: CostedCall): Price | undefined {
+  const { modelInvoked: modelId, foundationModel, region, startedAt: at } = call;
+  return prices.priceOf({ modelId, foundationModel, region, at });
+}
+
 /** Pico-dollars. Undefined: unpriced. A call that used nothing costs nothing, whatever its model. */
 export function costOfCall(
   prices: Prices,
@@ -31,7 +36,7 @@ export function costOfCall(
 ): bigint | undefined {
   const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = usage;
   if (inputTokens + outputTokens + cacheReadTokens + cacheWriteTokens === 0) return 0n;
-  const price = priceOf(prices, call);
+  const price = priceOfCall(prices, call);
   const cost = price && costOf(usage, price, { serviceTier: tier });
   return cost !== undefined && cost <= MAX_COST ? cost : undefined;
 }
@@ -46,12 +51,10 @@ export function chargedTier(serviceTier: string | undefined, latency: string | u
  * cache, where that is dearer, and the longest answer; for each of its choices. 0 where there is no price.
  */
 export function reservationOf(
-  prices: Prices,
-  call: CostedCall,
+  price: Price | undefined,
   request: PricedRequest,
   { inputEstimate, choices = 1 }: { readonly inputEstimate: number; readonly choices?: number },
 ): bigint {
-  const price = priceOf(prices, call);
   if (price === undefined) return 0n;
   const outputTokens = request.inferenceConfig?.maxTokens ?? DEFAULT_MAX_TOKENS;
   const tier = chargedTier(request.serviceTier?.type, request.performanceConfig?.latency);
@@ -68,12 +71,7 @@ export function reservationOf(
  * Whether there is a price for the model, on the tier that the request asks for. Capacity that is reserved is paid by the
  * hour, and a token of it costs nothing.
  */
-export function isPriced(prices: Prices, call: CostedCall, request: PricedRequest): boolean {
+export function isPriced(price: Price | undefined, request: PricedRequest): boolean {
   const tier = chargedTier(request.serviceTier?.type, request.performanceConfig?.latency) ?? DEFAULT_TIER;
-  const price = priceOf(prices, call);
   return price !== undefined && (tier === RESERVED_TIER || price.some((set) => set.tier === tier));
-}
-
-function priceOf(prices: Prices, { modelInvoked: modelId, foundationModel, region, startedAt: at }: CostedCall) {
-  return prices.priceOf({ modelId, foundationModel, region, at });
 }

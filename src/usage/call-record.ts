@@ -16,7 +16,7 @@ import {
   type TokenUsage,
 } from "../store/store.ts";
 import type { CallObserver, ObservedCall, Operation } from "../telemetry/conventions.ts";
-import { chargedTier, costOfCall, isPriced, type PricedRequest, reservationOf } from "./call-cost.ts";
+import { chargedTier, costOfCall, isPriced, type PricedRequest, priceOfCall, reservationOf } from "./call-cost.ts";
 import type { Ledger } from "./ledger.ts";
 import { createMeter, type Meter, NO_USAGE } from "./meter.ts";
 import type { Prices } from "./prices.ts";
@@ -161,7 +161,8 @@ async function opening({ onNotOpened }: CallRecorderOptions, opened: Promise<Ope
 function reserved(start: CallStart, { prices, allowUnpriced, onFault }: CallRecorderOptions): bigint {
   const bound = !allowUnpriced && start.budgets.some(({ limit }) => limit !== undefined);
   try {
-    if (!bound || isPriced(prices, start, start.request)) return reservationOf(prices, start, start.request, start);
+    const price = priceOfCall(prices, start);
+    if (!bound || isPriced(price, start.request)) return reservationOf(price, start.request, start);
   } catch (error) {
     onFault(error, start.id);
     return 0n;

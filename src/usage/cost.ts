@@ -2,7 +2,7 @@
  * What a call costs: its tokens times their rates, in pico-dollars (10⁻¹² USD), exact.
  */
 import type { TokenUsage } from "../store/store.ts";
-import { DEFAULT_TIER, type Price, type Rates } from "./prices.ts";
+import { DEFAULT_TIER, type Price, type Rates, type TierRates } from "./prices.ts";
 
 export { formatUsd, parseUsd, showUsd } from "../money.ts";
 
@@ -34,6 +34,10 @@ function promptTokens({ inputTokens, cacheReadTokens, cacheWriteTokens }: TokenU
 
 /** Those with the highest threshold that the prompt is above. */
 function ratesFor(price: Price, tier: string, prompt: number): Rates | undefined {
-  const sets = price.filter((set) => set.tier === tier && (set.above === 0 || prompt > set.above));
-  return sets.toSorted((a, b) => b.above - a.above)[0]?.rates;
+  let found: TierRates | undefined;
+  for (const set of price) {
+    if (set.tier !== tier || (set.above > 0 && prompt <= set.above)) continue;
+    if (found === undefined || set.above > found.above) found = set;
+  }
+  return found?.rates;
 }

@@ -63,8 +63,8 @@ interface DatedPrice {
   readonly sets: TierRates[];
 }
 
-/** By model id and region; the newest price first. */
-type PriceTable = ReadonlyMap<string, readonly DatedPrice[]>;
+/** By region, then by model id; the newest price first. */
+type PriceTable = ReadonlyMap<string, ReadonlyMap<string, readonly DatedPrice[]>>;
 
 const TABLE = new URL("./price-table.tsv", import.meta.url);
 const EVERYWHERE = "*";
@@ -75,7 +75,10 @@ export function createPrices(overrides: readonly PriceOverride[] = [], table = r
 
   function listedPrice(name: string, region: string, at: number): Price | undefined {
     for (const place of [region, EVERYWHERE]) {
-      const price = listed.get(tableKey(name, place))?.find(({ from }) => from <= at);
+      const price = listed
+        .get(place)
+        ?.get(name)
+        ?.find(({ from }) => from <= at);
       if (price !== undefined) return price.sets;
     }
     return undefined;
@@ -123,18 +126,19 @@ export function parseRate(text: string): bigint | undefined {
 function parsePriceTable(text: string): PriceTable {
   const lines = text.split("\n").map((line, index) => ({ number: index + 1, cells: line.split("\t") }));
   const [, ...rows] = lines.filter(({ cells: [first = ""] }) => first !== "" && !first.startsWith("#"));
-  const table = new Map<string, DatedPrice[]>();
+  const table = new Map<string, Map<string, DatedPrice[]>>();
   for (const { number, cells } of rows) {
     const row = parseRow(cells);
     if (row === undefined) throw new Error(`price-table.tsv:${number} is not a price`);
     addRow(table, row);
   }
-  for (const prices of table.values()) prices.sort((a, b) => b.from - a.from);
+  for (const models of table.values()) for (const prices of models.values()) prices.sort((a, b) => b.from - a.from);
   return table;
 }
 
 interface Row {
-  readonly key: string;
+  readonly model: string;
+  readonly region: string;
   readonly from: number;
   readonly set: TierRates;
 }
@@ -148,17 +152,14 @@ function parseRow(cells: readonly string[]): Row | undefined {
   if (cells.length !== 10 || unread || !(from >= 0) || !/^\d+$/.test(above)) return undefined;
   if (input === undefined || output === undefined) return undefined;
   const rates = completeRates({ input, output, cacheRead, cacheWrite5m, cacheWrite1h });
-  return { key: tableKey(model, region), from, set: { tier, above: Number(above), rates } };
+  return { model, region, from, set: { tier, above: Number(above), rates } };
 }
 
-function addRow(table: Map<string, DatedPrice[]>, { key, from, set }: Row): void {
-  const prices = table.get(key) ?? [];
+function addRow(table: Map<string, Map<string, DatedPrice[]>>, { model, region, from, set }: Row): void {
+  const models = table.get(region) ?? new Map<string, DatedPrice[]>();
+  const prices = models.get(model) ?? [];
   const price = prices.find((other) => other.from === from);
   if (price === undefined) prices.push({ from, sets: [set] });
   else price.sets.push(set);
-  table.set(key, prices);
-}
-
-function tableKey(model: string, region: string): string {
-  return `${model} ${region}`;
+  table.set(region, models.set(model, prices));
 }

@@ -3,12 +3,11 @@
 export const LATE: unique symbol = Symbol("late");
 
 /** Resolves with LATE when `work` has not settled within `ms`. */
-export async function within<T>(work: Promise<T>, ms: number): Promise<T | typeof LATE> {
-  const { promise, resolve } = Promise.withResolvers<typeof LATE>();
-  const timer = setTimeout(resolve, Math.max(0, ms), LATE);
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+export function within<T>(work: Promise<T>, ms: number): Promise<T | typeof LATE> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, Math.max(0, ms), LATE);
+    const stop = () => clearTimeout(timer);
+    work.then(resolve, reject);
+    work.then(stop, stop);
+  });
 }

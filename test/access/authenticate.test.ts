@@ -15,7 +15,8 @@ describe("createAuthenticator", () => {
   it("knows a key by its secret", async (t) => {
     const { keys, authenticator } = await open(t);
     const { key, secret } = await keys.create({ name: "alice", rpm: 7 });
-    assert.deepEqual(await authenticator.authenticate(secret), { key, team: null });
+    const caller = await authenticator.authenticate(secret);
+    assert.deepEqual([caller.key, caller.team], [key, null]);
   });
 
   it("brings the limits of the key's team, as they are within a second", async (t) => {

@@ -1,15 +1,17 @@
-/** What a process has used, from /proc (https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html). Linux only. */
-import { readFileSync } from "node:fs";
+/** What a process has used, from /proc (https://docs.kernel.org/filesystems/proc.html). Linux only. */
+import { readdirSync, readFileSync } from "node:fs";
 
-/** USER_HZ: 100 on every architecture that Linux runs Node.js on. */
-const TICKS_PER_SECOND = 100;
-
-/** Seconds of processor time, user and system, of all threads so far. */
+/**
+ * Seconds of processor time of all threads that live, user and system. From their schedstat, which counts nanoseconds
+ * (https://docs.kernel.org/scheduler/sched-stats.html), where `stat` has hundredths of a second: too coarse for a short round.
+ */
 export function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  // The second field is the command in parentheses and may hold spaces: fields are counted from behind it.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  const threads = readdirSync(`/proc/${pid}/task`);
+  return threads.reduce((sum, thread) => sum + runNanoseconds(`/proc/${pid}/task/${thread}/schedstat`), 0) / 1e9;
+}
+
+function runNanoseconds(path: string): number {
+  return Number(readFileSync(path, "utf8").split(" ", 1)[0]);
 }
 
 /** The most memory that the process ever had resident, in bytes. */

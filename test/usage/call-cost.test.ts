@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { ConverseRequest } from "../../src/bedrock/converse.ts";
-import { chargedTier, costOfCall, isPriced, reservationOf } from "../../src/usage/call-cost.ts";
+import { chargedTier, costOfCall, isPriced, priceOfCall, reservationOf } from "../../src/usage/call-cost.ts";
 import { createPrices } from "../../src/usage/prices.ts";
 
 const CALL = { modelInvoked: "x.model", region: "us-east-1", startedAt: 1_000 };
@@ -11,8 +11,11 @@ const prices = createPrices([
   { match: "x.model", tier: "flex", rates: { ...RATES, input: 1n, output: 5n, cacheWrite5m: 0n } },
 ]);
 
+const price = priceOfCall(prices, CALL);
+const none = priceOfCall(prices, { ...CALL, modelInvoked: "x.other" });
+
 describe("what a call may cost at most", () => {
-  const most = (more: Partial<ConverseRequest>) => reservationOf(prices, CALL, more, { inputEstimate: 100 });
+  const most = (more: Partial<ConverseRequest>) => reservationOf(price, more, { inputEstimate: 100 });
 
   it("is its prompt, written to the cache where that is dearer, and the longest answer", () => {
     assert.equal(most({ inferenceConfig: { maxTokens: 10 } }), 100n * 4n + 10n * 15n);
@@ -31,25 +34,25 @@ describe("what a call may cost at most", () => {
 
   it("is that of all its choices", () => {
     const request = { inferenceConfig: { maxTokens: 10 } };
-    assert.equal(reservationOf(prices, CALL, request, { inputEstimate: 100, choices: 8 }), 8n * (400n + 150n));
+    assert.equal(reservationOf(price, request, { inputEstimate: 100, choices: 8 }), 8n * (400n + 150n));
   });
 
   it("is nothing where there is no price, and as much as a row can hold where it would be more", () => {
     const prompt = { inputEstimate: 100 };
-    assert.equal(reservationOf(prices, { ...CALL, modelInvoked: "x.other" }, {}, prompt), 0n);
+    assert.equal(reservationOf(none, {}, prompt), 0n);
     const dear = createPrices([{ match: "*", tier: "default", rates: { ...RATES, output: 2n ** 60n } }]);
-    assert.equal(reservationOf(dear, CALL, {}, prompt), 2n ** 63n - 1n);
+    assert.equal(reservationOf(priceOfCall(dear, CALL), {}, prompt), 2n ** 63n - 1n);
   });
 });
 
 describe("a call's price", () => {
-  const isKnown = (request: Partial<ConverseRequest>) => isPriced(prices, CALL, request);
+  const isKnown = (request: Partial<ConverseRequest>) => isPriced(price, request);
 
   it("is known for a model on a tier, or with a latency, that there are rates for", () => {
     assert.deepEqual([isKnown({}), isKnown({ serviceTier: { type: "flex" } })], [true, true]);
     assert.equal(isKnown({ serviceTier: { type: "priority" } }), false);
     assert.equal(isKnown({ serviceTier: { type: "flex" }, performanceConfig: { latency: "optimized" } }), false);
-    assert.equal(isPriced(prices, { ...CALL, modelInvoked: "x.other" }, {}), false);
+    assert.equal(isPriced(none, {}), false);
   });
 
   it("is known for capacity that is reserved, which is paid by the hour", () => {
