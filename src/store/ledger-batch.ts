@@ -51,8 +51,11 @@ export type LedgerOperation = OpenOperation | CloseOperation | AmendOperation;
 /** Tells the caller; to be run once the transaction is committed. */
 export type Settlement = () => void;
 
+/** Of a row what no closing changes. */
+type RowIdentity = Pick<LedgerRow, "id" | "callId" | "keyId" | "team" | "modelInvoked" | "startedAt">;
+
 /** A row as it was when it was closed just now. */
-export interface JustClosed extends Pick<LedgerRow, "id" | "callId" | "keyId" | "team" | "modelInvoked" | "startedAt"> {
+export interface JustClosed extends RowIdentity {
   readonly reserved: bigint;
 }
 
@@ -159,7 +162,7 @@ function* openRows(openings: readonly OpenOperation[], { tables, settled, spend 
       settled.push(() => resolve({ opened: true, budgets }));
     else settled.push(() => reject(new StoreConflict(`call ${id} is in the ledger already`)));
   }
-  for (const { call, held } of rows) if (!there.has(call.id)) spend.add({ ...call, cost: 0n, reserved: held });
+  for (const { call, held } of rows) if (!there.has(call.id)) spend.add(call, { cost: 0n, reserved: held });
   for (const { id, resolve } of passed) {
     const budgets = states.get(id) ?? [];
     if (!there.has(id)) settled.push(() => resolve({ opened: true, budgets }));
@@ -220,8 +223,8 @@ function* endRows(operations: readonly (CloseOperation | AmendOperation)[], batc
   for (const { id, closing, resolve } of closings) {
     const row = closed.get(id);
     if (row === undefined) continue;
-    changes.push({ before: undefined, after: withClosing(row, closing) });
-    spend.add({ ...row, cost: closing.cost ?? 0n, reserved: -row.reserved });
+    changes.push({ before: undefined, after: withUsage(row, closing.status, closing) });
+    spend.add(row, { cost: closing.cost ?? 0n, reserved: -row.reserved });
     settled.push(() => resolve(true));
   }
   if (closed.size < operations.length) {
@@ -230,7 +233,7 @@ function* endRows(operations: readonly (CloseOperation | AmendOperation)[], batc
       batch,
     );
     for (const { before, after } of replaced) {
-      spend.add({ ...after, cost: (after.cost ?? 0n) - (before?.cost ?? 0n), reserved: 0n });
+      spend.add(after, { cost: (after.cost ?? 0n) - (before?.cost ?? 0n), reserved: 0n });
     }
     changes.push(...replaced);
   }
@@ -255,7 +258,7 @@ function* replaceRows(operations: readonly (CloseOperation | AmendOperation)[], 
       settled.push(() => resolve(known));
       if (!known) continue;
       amendments.push(operation.amendment);
-      changes.push({ before: row, after: withUsage(row, operation.amendment) });
+      changes.push({ before: row, after: withUsage(row, row.status, operation.amendment) });
     } else if (row === undefined) {
       settled.push(() => reject(new Error(`call ${id} was closed but never opened`)));
     } else {
@@ -263,7 +266,7 @@ function* replaceRows(operations: readonly (CloseOperation | AmendOperation)[], 
       settled.push(() => resolve(counts));
       if (!counts) continue;
       closings.push(operation);
-      changes.push({ before: row, after: withClosing(row, operation.closing) });
+      changes.push({ before: row, after: withUsage(row, operation.closing.status, operation.closing) });
     }
   }
   if (closings.length > 0) yield* asked(tables.replaceClosings(closings));
@@ -302,13 +305,11 @@ function* readById(operations: readonly LedgerOperation[], tables: LedgerTables)
   return new Map(rows.map((row) => [row.id, row]));
 }
 
-function withClosing(row: Omit<LedgerRow, "status" | "usage" | "estimated" | "cost">, closing: CallClosing): LedgerRow {
-  return withUsage({ ...row, status: closing.status }, closing);
-}
-
+/** Written out: copies of the whole row for each call cost more than all sums. */
 function withUsage(
-  row: Omit<LedgerRow, "usage" | "estimated" | "cost">,
+  { id, callId, keyId, team, modelInvoked, startedAt }: RowIdentity,
+  status: LedgerRow["status"],
   { usage, estimated, cost }: Pick<CallClosing, "usage" | "estimated" | "cost">,
 ): LedgerRow {
-  return { ...row, usage, estimated, cost: cost ?? null };
+  return { id, callId, keyId, team, modelInvoked, startedAt, status, usage, estimated, cost: cost ?? null };
 }

@@ -64,10 +64,11 @@ export function subjectsOf({ keyId, team }: Pick<CallOpening, "keyId" | "team">)
   return team === null ? [`key:${keyId}`] : [`key:${keyId}`, `team:${team}`];
 }
 
+/** Whose it is, and when it counts. */
+export type Spending = Pick<CallOpening, "keyId" | "team" | "startedAt">;
+
+/** In pico-dollars. */
 export interface SpendChange {
-  readonly keyId: string;
-  readonly team: string | null;
-  readonly startedAt: number;
   readonly cost: bigint;
   readonly reserved: bigint;
 }
@@ -76,9 +77,9 @@ export interface SpendChange {
 export class SpendSums {
   readonly #sums = new Map<string, SpendIncrement>();
 
-  add(change: SpendChange): void {
+  add(call: Spending, change: SpendChange): void {
     if (change.cost === 0n && change.reserved === 0n) return;
-    for (const subject of subjectsOf(change)) this.#addTo(subject, change);
+    for (const subject of subjectsOf(call)) this.#addTo(subject, call.startedAt, change);
   }
 
   /** In the order of the subjects: whoever writes several rows takes them in one order, and nobody waits in a circle. */
@@ -90,7 +91,7 @@ export class SpendSums {
     return [...this.#sums.keys()];
   }
 
-  #addTo(subject: string, { startedAt, cost, reserved }: SpendChange): void {
+  #addTo(subject: string, startedAt: number, { cost, reserved }: SpendChange): void {
     let sum = this.#sums.get(subject);
     if (sum === undefined) {
       sum = { subject, day: 0, dayCost: 0n, month: 0, monthCost: 0n, total: 0n, reserved: 0n };

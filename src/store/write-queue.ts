@@ -2,10 +2,10 @@
  * SQLite writes, grouped: what one turn of the event loop asks for, or a few milliseconds under load, is one transaction.
  *
  * A commit costs about as much as several row writes, so under load grouping is most of the ledger's speed. A lone write
- * waits only for the turn it was asked in (setImmediate); one that follows closely on a transaction waits for company. One that throws is undone and rejects its own
- * promise alone: the transaction is run once more, each write in a savepoint, which would cost as much as the writes if
- * it were done from the start. While another process holds the write lock the queue tries again
- * instead of blocking the event loop.
+ * waits only for the turn it was asked in (setImmediate); one that follows closely on a transaction waits for company. One
+ * that throws is undone and rejects its own promise alone: the transaction is run once more, each write in a savepoint,
+ * which would cost as much as the writes if it were done from the start. While another process holds the write lock the
+ * queue tries again instead of blocking the event loop.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { isBusy, sqliteError } from "./sqlite-errors.ts";

@@ -87,10 +87,13 @@ export function createLedger(calls: CallStore, options: LedgerOptions = {}): Led
 
   async function openInTime(call: CallOpening): Promise<OpenedCall> {
     const opening = calls.open(call);
-    const opened = await within(opening, openTimeoutMs).catch((error: unknown) => {
+    let opened: OpenedCall | typeof LATE;
+    try {
+      opened = await within(opening, openTimeoutMs);
+    } catch (error) {
       if (error instanceof StoreUnavailable) neverForwarded(call.id);
       throw error;
-    });
+    }
     if (opened !== LATE) return opened;
     void lateOpening(call.id, opening);
     throw new StoreUnavailable(`the database took longer than ${openTimeoutMs} ms to open a call`);

@@ -5,12 +5,15 @@
  * needs and no more: the status, when its body begins and when it ends. Whether answers are right is checked elsewhere.
  */
 import { connect, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 
 export interface LoadOrder {
   readonly port: number;
   /** The request as it goes on the wire. */
   readonly request: string;
   readonly connections: number;
+  /** Requests a second over all connections, as far as answers come in time. Undefined: each follows on an answer. */
+  readonly rate?: number | undefined;
   readonly seconds: number;
 }
 
@@ -124,15 +127,19 @@ class Connection {
 }
 
 async function run(order: LoadOrder): Promise<LoadResult> {
+  const { connections, rate } = order;
   const samples: Sample[] = [];
   const started = performance.now();
   const deadline = started + order.seconds * 1000;
-  const work = async () => {
+  const work = async (index: number) => {
     const connection = new Connection(order);
-    while (performance.now() < deadline) samples.push(await connection.exchange());
+    for (let turn = index; performance.now() < deadline; turn += connections) {
+      if (rate !== undefined) await until(started + (turn / rate) * 1000);
+      samples.push(await connection.exchange());
+    }
     connection.close();
   };
-  await Promise.all(Array.from({ length: order.connections }, work));
+  await Promise.all(Array.from({ length: connections }, (_, index) => work(index)));
   const good = samples.filter(({ failed }) => !failed);
   const totals = Float64Array.from(good, ({ total }) => total).sort();
   const firstBytes = Float64Array.from(good, ({ firstByte }) => firstByte).sort();
@@ -145,6 +152,11 @@ async function run(order: LoadOrder): Promise<LoadResult> {
     firstByteP50: quantile(firstBytes, 0.5),
     firstByteP99: quantile(firstBytes, 0.99),
   };
+}
+
+async function until(time: number): Promise<void> {
+  const wait = time - performance.now();
+  if (wait > 0) await sleep(wait);
 }
 
 function quantile(sorted: Float64Array, part: number): number {
