@@ -17,6 +17,7 @@ describe("createAuthenticator", () => {
     const { key, secret } = await keys.create({ name: "alice", rpm: 7 });
     const caller = await authenticator.authenticate(secret);
     assert.deepEqual([caller.key, caller.team], [key, null]);
+    assert.equal(await authenticator.authenticate(secret), caller);
   });
 
   it("brings the limits of the key's team, as they are within a second", async (t) => {

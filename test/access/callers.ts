@@ -1,20 +1,11 @@
 /** Callers for tests of limits and budgets: everything unlimited but what is given. */
 import type { Caller } from "../../src/access/authenticate.ts";
-import type { Key, Limits, Team } from "../../src/store/store.ts";
-
-const UNLIMITED: Limits = {
-  rpm: null,
-  tpm: null,
-  parallel: null,
-  budget: null,
-  softBudget: null,
-  budgetPeriod: "month",
-};
+import { type Key, NO_LIMITS, type Team } from "../../src/store/store.ts";
 
 export function caller(key: Partial<Key> = {}, team: Partial<Team> | null = null): Caller {
   return {
     key: {
-      ...UNLIMITED,
+      ...NO_LIMITS,
       id: "key_1",
       name: "alice",
       owner: null,
@@ -31,6 +22,6 @@ export function caller(key: Partial<Key> = {}, team: Partial<Team> | null = null
       lastUsedAt: null,
       ...key,
     },
-    team: team === null ? null : { ...UNLIMITED, name: "platform", note: null, createdAt: 0, ...team },
+    team: team === null ? null : { ...NO_LIMITS, name: "platform", note: null, createdAt: 0, ...team },
   };
 }

@@ -14,7 +14,7 @@ import type { Catalog } from "../../src/models/catalog.ts";
 import { createLessons } from "../../src/models/lessons.ts";
 import { createTargets } from "../../src/models/targets.ts";
 import { eventFrame } from "../../src/simulator/event-stream.ts";
-import type { CallClosing, Key } from "../../src/store/store.ts";
+import { type CallClosing, type Key, NO_LIMITS } from "../../src/store/store.ts";
 import { NO_TRACING } from "../../src/telemetry/tracing.ts";
 import { createCallRecorder } from "../../src/usage/call-record.ts";
 import type { Ledger } from "../../src/usage/ledger.ts";
@@ -29,12 +29,7 @@ export const KEY: Key = {
   note: null,
   prefix: "sk-abcde",
   models: ["amazon.*"],
-  rpm: null,
-  tpm: null,
-  parallel: null,
-  budget: null,
-  softBudget: null,
-  budgetPeriod: "month",
+  ...NO_LIMITS,
   expiresAt: null,
   blockedAt: null,
   createdAt: 0,

@@ -8,7 +8,7 @@ import pg from "pg";
 import { migrate } from "../../../src/store/migrations.ts";
 import { openStore } from "../../../src/store/open.ts";
 import { migratePostgres } from "../../../src/store/postgres-migrate.ts";
-import type { Change, KeySettings, NewKey, Store } from "../../../src/store/store.ts";
+import { type Change, type KeySettings, type NewKey, NO_LIMITS, type Store } from "../../../src/store/store.ts";
 import { postgresMissing, sharedPostgres } from "../../servers/postgres.ts";
 
 export interface Stores {
@@ -92,12 +92,7 @@ export const NO_SETTINGS: Omit<KeySettings, "name"> = {
   note: null,
   models: [],
   expiresAt: null,
-  rpm: null,
-  tpm: null,
-  parallel: null,
-  budget: null,
-  softBudget: null,
-  budgetPeriod: "month",
+  ...NO_LIMITS,
 };
 
 /** `key_N` with the secret `N`, as 64 digits. */
